@@ -1,0 +1,133 @@
+"""
+Every check by name: `uv run nox` runs the default ones, `uv run nox -l` lists all, `uv run nox -s NAME` runs one.
+
+`uv run` has just made an environment with the workspace and every tool in it, at the pinned versions. The everyday
+sessions use that one (`python=False`) instead of building the same thing once more each; what a person gets from
+`uv run ruff check` is then exactly what the session checks. Only the sessions that need another interpreter, other
+versions or fewer packages build an environment of their own.
+"""
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.error_on_external_run = False
+nox.options.sessions = ["lint", "types", "imports", "security", "tests"]
+
+PLUGINS = sorted(path.parent.name for path in Path("plugins").glob("*/pyproject.toml"))
+SOURCES = ["platform_core", "seeds", *(f"plugins/{name}/src" for name in PLUGINS)]
+DOMAINS = "platform_core/*,plugins/*/src/*/domain.py,plugins/*/src/*/domain/*"
+COVERED_PERCENT = 90
+TEST_TOOLS = ["hypothesis>=6.170", "import-linter>=2.16", "pytest-xdist>=3.8", "schemathesis>=4.32"]
+PYTEST = ["pytest", "-n", "2", "--dist", "loadgroup"]
+
+
+@nox.session(python=False)
+def lint(session: nox.Session) -> None:
+    """
+    Ruff: rules and formatting; then the house rules that ruff cannot say.
+    """
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+    session.run("python", "tools/house_rules.py")
+
+
+@nox.session(python=False)
+def types(session: nox.Session) -> None:
+    """
+    Mypy, strict, over the kernel, the plugins and the tools.
+    """
+    session.run("mypy", *filter(os.path.exists, [*SOURCES, "tools", "noxfile.py"]), *session.posargs)
+
+
+@nox.session(python=False)
+def imports(session: nox.Session) -> None:
+    """
+    The import contracts, written from the installed entry points.
+    """
+    session.run("python", "tools/import_contracts.py", *session.posargs)
+
+
+@nox.session(python=False)
+def security(session: nox.Session) -> None:
+    """
+    Bandit over what ships; detect-secrets over every tracked file, against the committed baseline.
+
+    The baseline leaves out the keyword detector (`password = "…"`): ruff S105-S107 and bandit say that better
+    in Python, and tests are full of throw-away passwords. A false alarm gets `# pragma: allowlist secret` on its line.
+    """
+    session.run("bandit", "--quiet", "-c", "pyproject.toml", "--recursive", *filter(os.path.isdir, SOURCES))
+    listed = session.run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", silent=True)
+    tracked = [
+        name for name in str(listed).split("\0") if os.path.isfile(name) and name != ".secrets.baseline"
+    ]
+    session.run("detect-secrets-hook", "--baseline", ".secrets.baseline", *tracked)
+
+
+@nox.session(python=False)
+def tests(session: nox.Session) -> None:
+    """
+    Every test, two at a time, child processes measured too; arguments go to pytest and skip the coverage gate.
+    """
+    if session.posargs:
+        session.run(*PYTEST, *session.posargs)
+        return
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", *PYTEST)
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report", f"--include={DOMAINS}", f"--fail-under={COVERED_PERCENT}")
+
+
+@nox.session(python=["3.12", "3.13"])
+def versions(session: nox.Session) -> None:
+    """
+    The tests on the other supported interpreters, at the pinned versions.
+    """
+    _install(session, *PLUGINS)
+    session.run(*PYTEST, *session.posargs)
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """
+    The tests with the oldest direct dependencies that the projects declare to accept.
+    """
+    oldest = ["--resolution", "lowest-direct", "--no-config", "--no-sources"]
+    session.install(*oldest, *_projects(PLUGINS), *TEST_TOOLS)
+    session.run(*PYTEST, *session.posargs)
+
+
+@nox.session(python="3.11")
+@nox.parametrize("plugin", PLUGINS, ids=PLUGINS)
+def alone(session: nox.Session, plugin: str) -> None:
+    """
+    Each plugin's own tests where nothing is installed but the kernel, the plugin and what its metadata asks for.
+    """
+    needed = [plugin, *(other for other in PLUGINS if other != plugin and _requires(plugin, other))]
+    _install(session, *needed)
+    session.run(*PYTEST, f"plugins/{plugin}/tests", *session.posargs)
+
+
+@nox.session(python=False, default=False)
+def pin(session: nox.Session) -> None:
+    """
+    Refresh the pins in pyproject.toml and constraints.txt (`-- --keep`: only what is missing).
+    """
+    session.run("python", "tools/pin.py", *session.posargs)
+
+
+def _projects(plugins: list[str]) -> list[str]:
+    return ["./[testing,otlp]", *(f"./plugins/{name}" for name in plugins)]
+
+
+def _install(session: nox.Session, *plugins: str) -> None:
+    session.install("--constraint", "constraints.txt", *_projects(list(plugins)), *TEST_TOOLS)
+
+
+def _requires(plugin: str, other: str) -> bool:
+    declared = nox.project.load_toml(f"plugins/{plugin}/pyproject.toml")["project"]["dependencies"]
+    distribution = f"platform-plugin-{other.replace('_', '-')}"
+    return any(line.startswith(distribution) for line in declared)
