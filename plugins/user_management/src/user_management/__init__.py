@@ -1,0 +1,3 @@
+"""
+The facade of `user_management`: what other modules may import.
+"""
