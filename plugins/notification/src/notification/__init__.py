@@ -1,0 +1,3 @@
+"""
+The facade of `notification`: what other modules may import.
+"""
