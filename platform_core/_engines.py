@@ -1,0 +1,136 @@
+"""
+Connections to PostgreSQL: a bounded pool per module and purpose, each with the module's own database role.
+
+Private to the kernel. A module that leaks connections exhausts its own pool and nobody else's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from platform_core.errors import Unavailable
+from platform_core.settings import KernelSettings
+
+KERNEL = "platform"
+"""The kernel's own schema and pool."""
+
+
+def role_name(database: str, module: str) -> str:
+    """Return the database role of a module; roles are cluster-wide, so the database is part of the name."""
+    return f"{database}_{module}"[:63]
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """
+    Turn "the database is away" into one error that clients understand.
+
+    Raises:
+        Unavailable: no connection to be had in time, the server is going down, or it is read-only for now.
+    """
+    try:
+        yield
+    except (PoolTimeout, InterfaceError) as error:
+        raise Unavailable("The database is busy or away.", retry_after_seconds=1) from error
+    except OperationalError as error:
+        raise Unavailable("The database is away.", retry_after_seconds=1) from error
+    except DBAPIError as error:
+        if error.connection_invalidated or isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction):
+            raise Unavailable("The database is away.", retry_after_seconds=1) from error
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    module: str
+    purpose: str
+
+
+class Engines:
+    """
+    Every engine of one process, made when first asked for.
+
+    Args:
+        settings: addresses and pool sizes.
+        roles: whether connections take their module's role (`SET ROLE` in the start-up packet).
+    """
+
+    def __init__(self, settings: KernelSettings, *, roles: bool = False) -> None:
+        self._settings = settings
+        self.roles = roles
+        self._engines: dict[_Key, AsyncEngine] = {}
+
+    def commands(self, module: str) -> AsyncEngine:
+        """Return the pool for units of work of `module`, on the primary."""
+        return self._get(_Key(module, "commands"))
+
+    def reads(self, module: str, *, primary: bool) -> AsyncEngine:
+        """Return the pool for queries of `module`: the replica's, or the primary's for decisions."""
+        replica = self._settings.read_database_url is not None and not primary
+        return self._get(_Key(module, "replica" if replica else "reads"))
+
+    async def close(self) -> None:
+        """Close every pool."""
+        engines, self._engines = self._engines, {}
+        for engine in engines.values():
+            await engine.dispose()
+
+    def pools(self) -> Iterator[tuple[str, str, Any]]:
+        """Yield (module, purpose, pool) of every pool in use, for metrics."""
+        for key, engine in self._engines.items():
+            yield key.module, key.purpose, engine.pool
+
+    def _get(self, key: _Key) -> AsyncEngine:
+        engine = self._engines.get(key)
+        if engine is None:
+            engine = self._engines[key] = self._create(key)
+        return engine
+
+    def _create(self, key: _Key) -> AsyncEngine:
+        settings = self._settings
+
+        async def connect() -> psycopg.AsyncConnection[Any]:
+            # read here, not at start: a rotated credential file counts from the next connection on
+            secret = settings.read_database_url if key.purpose == "replica" else settings.database_url
+            assert secret is not None  # noqa: S101  # `_get` is only asked for configured purposes
+            return await psycopg.AsyncConnection.connect(
+                libpq_url(secret.get_secret_value()),
+                autocommit=True,
+                application_name=f"platform/{key.module}/{key.purpose}",
+                connect_timeout=settings.database_connect_timeout_seconds,
+                options=self._options(key),
+                keepalives_idle=30,
+            )
+
+        return create_async_engine(
+            "postgresql+psycopg://",
+            async_creator=connect,
+            isolation_level="AUTOCOMMIT",
+            pool_size=settings.database_pool_size,
+            max_overflow=0,
+            pool_timeout=settings.database_pool_timeout_seconds,
+            pool_use_lifo=True,
+        )
+
+    def _options(self, key: _Key) -> str:
+        timeout = int(self._settings.database_statement_timeout_seconds * 1000)
+        parts = [f"-c statement_timeout={timeout}", f"-c idle_in_transaction_session_timeout={timeout * 2}"]
+        if self.roles and key.module != KERNEL:
+            database = make_url(self._settings.database_url.get_secret_value()).database or ""
+            parts.append(f"-c role={role_name(database, key.module)}")
+        return " ".join(parts)
+
+
+def libpq_url(url: str) -> str:
+    """Return `url` without SQLAlchemy's driver part, as libpq reads it."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme.partition('+')[0]}://{rest}"

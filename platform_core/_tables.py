@@ -1,0 +1,198 @@
+"""
+The kernel's own tables: schema `platform` for what it keeps, `audit` for the trail; private to the kernel.
+
+`alembic/versions/` creates them; a test compares both.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import INET, JSONB
+from sqlalchemy.types import UserDefinedType
+
+from platform_core.db import module_metadata
+
+
+class Xid8(UserDefinedType[Any]):
+    """A PostgreSQL transaction number that never wraps around."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        return "xid8"
+
+
+PLATFORM = module_metadata("platform")
+AUDIT = module_metadata("audit")
+
+
+def _moment(name: str, *, nullable: bool = False, **options: Any) -> Column[Any]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, **options)
+
+
+domain_events = Table(
+    "domain_events",
+    AUDIT,
+    Column("id", Uuid, primary_key=True),
+    Column("position", BigInteger, Identity(always=True), nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("aggregate_type", Text, nullable=False),
+    Column("aggregate_id", Uuid, nullable=False),
+    Column("payload", JSONB, nullable=False),
+    Column("actor_id", Uuid),
+    Column("correlation_id", Text, nullable=False),
+    Column("causation_id", Uuid),
+    Column("traceparent", Text),
+    _moment("occurred_at"),
+    Index("ix_domain_events_aggregate_id", "aggregate_id", "position"),
+    Index("ix_domain_events_name", "name", "position"),
+    comment="Append-only: the outbox and the event store in one.",
+)
+
+audit_logs = Table(
+    "audit_logs",
+    AUDIT,
+    Column("id", Uuid, primary_key=True),
+    Column("actor_id", Uuid),
+    Column("actor_label", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("resource_type", Text),
+    Column("resource_id", Uuid),
+    Column("changes", JSONB, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("detail", Text),
+    Column("ip", INET),
+    Column("request_id", Text, nullable=False),
+    Column("traceparent", Text),
+    _moment("occurred_at"),
+    Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+    Index("ix_audit_logs_xid", "xid", "id"),
+    Index("ix_audit_logs_actor_id", "actor_id", "id"),
+    Index("ix_audit_logs_resource_id", "resource_id", "id"),
+    comment="Who did what to which row; nobody may change or delete a line.",
+)
+
+audit_chain = Table(
+    "audit_chain",
+    AUDIT,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("audit_id", Uuid, nullable=False, unique=True),
+    Column("xid", Xid8, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    _moment("chained_at", server_default=func.now()),
+    comment="One link per audit line: hash = SHA-256(previous hash, position, digest of the line).",
+)
+
+subscriptions = Table(
+    "subscriptions",
+    PLATFORM,
+    Column("handler", Text, primary_key=True),
+    Column("event_name", Text, nullable=False),
+    Column("module", Text, nullable=False),
+    _moment("seen_at", server_default=func.now()),
+    Index("ix_subscriptions_event_name", "event_name"),
+    comment="Who subscribes to what; producers of every release write deliveries from it.",
+)
+
+deliveries = Table(
+    "deliveries",
+    PLATFORM,
+    Column("id", Uuid, primary_key=True),
+    Column("handler", Text, nullable=False),
+    Column("event_id", Uuid),
+    Column("position", BigInteger),
+    Column("aggregate_id", Uuid),
+    Column("command", JSONB),
+    Column("context", JSONB),
+    Column("job_key", Text),
+    Column("status", Text, nullable=False, server_default="pending"),
+    Column("attempts_count", Integer, nullable=False, server_default="0"),
+    _moment("available_at", server_default=func.now()),
+    Column("lease_token", Uuid),
+    Column("last_error", Text),
+    _moment("created_at", server_default=func.now()),
+    _moment("finished_at", nullable=True),
+    CheckConstraint("status IN ('pending', 'done', 'dead', 'parked')", name="status"),
+    CheckConstraint("(event_id IS NULL) <> (command IS NULL)", name="event_or_job"),
+    CheckConstraint("lease_token IS NULL OR status = 'pending'", name="lease"),
+    Index("ix_deliveries_due", "available_at", postgresql_where=text("status = 'pending'")),
+    Index(
+        "ix_deliveries_order",
+        "handler",
+        "aggregate_id",
+        "position",
+        postgresql_where=text("status = 'pending' AND aggregate_id IS NOT NULL"),
+    ),
+    Index("ix_deliveries_status", "status", "finished_at", postgresql_where=text("status <> 'pending'")),
+    Index("ix_deliveries_event_id", "event_id"),
+    Index("uq_deliveries_job_key", "job_key", unique=True, postgresql_where=text("job_key IS NOT NULL")),
+    comment="One row per (event, handler), and one per job: what still has to happen.",
+    # done rows are rewritten once and soon deleted: leave room for updates on the same page
+    postgresql_with={"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"},
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    PLATFORM,
+    Column("key", LargeBinary, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("status", SmallInteger),
+    Column("headers", JSONB),
+    Column("body", LargeBinary),
+    _moment("locked_until"),
+    _moment("created_at", server_default=func.now()),
+    Index("ix_idempotency_keys_created_at", "created_at"),
+    comment="First answers of POST requests that carried an Idempotency-Key.",
+)
+
+seeds = Table(
+    "seeds",
+    PLATFORM,
+    Column("module", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("tier", Text, nullable=False),
+    Column("runs_count", Integer, nullable=False, server_default="1"),
+    _moment("applied_at", server_default=func.now()),
+    comment="Which seeds have been applied, and when last.",
+)
+
+migrations = Table(
+    "migrations",
+    PLATFORM,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("module", Text, nullable=False),
+    Column("revision", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    _moment("applied_at", server_default=func.now()),
+    comment="The order in which revisions were applied over all modules; `downgrade -1` takes back the last.",
+)
+
+modules = Table(
+    "modules",
+    PLATFORM,
+    Column("name", Text, primary_key=True),
+    Column("version", Text, nullable=False),
+    Column("links", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    _moment("seen_at", server_default=func.now()),
+    comment="Every module that was ever migrated here, with the links that were put in place for it.",
+)

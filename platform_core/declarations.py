@@ -1,0 +1,246 @@
+"""
+What a plugin's hooks return: plain data that the kernel checks, orders and acts on.
+
+Nothing here does I/O; the kernel registers, connects and runs in phases of its own.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from platform_core.domain import Command, Event, Query
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData
+
+    from platform_core.ports import Execute
+
+__all__ = [
+    "HealthCheck",
+    "Link",
+    "Migrations",
+    "Permission",
+    "Retry",
+    "Schedule",
+    "Scope",
+    "Seed",
+    "Service",
+    "Services",
+    "Subscription",
+    "Task",
+    "Tier",
+    "on",
+    "per_application",
+    "per_unit_of_work",
+]
+
+
+class Scope(enum.Enum):
+    """How long an instance of a service lives."""
+
+    APPLICATION = "application"
+    UNIT_OF_WORK = "unit of work"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """
+    One thing that is provided by type.
+
+    Attributes:
+        provides: what others ask for, a class or a Protocol.
+        factory: called with what its own annotated parameters ask for. An application-wide factory may
+            return an async context manager (`@asynccontextmanager`), entered at start-up, left at shutdown.
+        scope: one per process, or one per command, query or delivery.
+        public: other plugins may ask for it, if their manifest says `queries = [this plugin]`.
+    """
+
+    provides: type[Any]
+    factory: Callable[..., Any]
+    scope: Scope
+    public: bool = False
+
+
+def per_unit_of_work(provides: type[Any], factory: Callable[..., Any] | None = None, *, public: bool = False) -> Service:
+    """Declare a service that is made anew for each command, query or delivery: repositories, facades."""
+    return Service(provides, factory or provides, Scope.UNIT_OF_WORK, public)
+
+
+def per_application(provides: type[Any], factory: Callable[..., Any] | None = None, *, public: bool = False) -> Service:
+    """Declare a service of which each process has one: hashers, signers, connections to the outside."""
+    return Service(provides, factory or provides, Scope.APPLICATION, public)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """
+    What a plugin can do, and with what.
+
+    Attributes:
+        provides: services by type.
+        commands: command type → `async def handler(command, …ports)`; it never commits.
+        queries: query type → `async def reader(query, …ports)`; one SQL statement, no aggregates.
+    """
+
+    provides: Sequence[Service] = ()
+    commands: Mapping[type[Command[Any]], Callable[..., Awaitable[Any]]] = field(default_factory=dict)
+    queries: Mapping[type[Query[Any]], Callable[..., Awaitable[Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """
+    How often and how far apart failed attempts are repeated.
+
+    Attributes:
+        attempts_count: after so many the delivery is a dead letter.
+        first_seconds: wait after the first failure; doubled each time, with up to 25 % jitter.
+        longest_seconds: the wait never exceeds this.
+    """
+
+    attempts_count: int = 8
+    first_seconds: float = 1.0
+    longest_seconds: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """
+    One handler of one event; each (event, handler) is delivered and retried on its own.
+
+    Attributes:
+        name: stable, stored with each delivery: `notification.welcome_mail`.
+        event: the class in the owner's contracts.
+        handler: `async def handler(event, …ports)`; its effects commit together with the delivery.
+        timeout_seconds: the attempt is cut off after this.
+        concurrency_count: how many run at once in one worker.
+    """
+
+    name: str
+    event: type[Event]
+    handler: Callable[..., Awaitable[None]]
+    retry: Retry = Retry()
+    timeout_seconds: float = 30.0
+    concurrency_count: int = 16
+
+
+def on(event: type[Event], handler: Callable[..., Awaitable[None]], *, name: str, **options: Any) -> Subscription:
+    """Subscribe `handler` to `event` under a stable `name`; options as in `Subscription`."""
+    return Subscription(name=name, event=event, handler=handler, **options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """
+    A command that may be executed later (`Jobs.later`) or on a schedule, by a worker.
+
+    Attributes:
+        command: its `wire_name` is stored with each job; it has a handler in `Services.commands`.
+        audited: whether each run leaves a row in the audit trail; off for housekeeping.
+    """
+
+    command: type[Command[Any]]
+    retry: Retry = Retry()
+    timeout_seconds: float = 60.0
+    concurrency_count: int = 8
+    audited: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """
+    A task that comes due by the clock; each tick runs once, however many schedulers there are.
+
+    Attributes:
+        name: stable: `user_management.purge_sessions`.
+        every: from one tick to the next; ticks are multiples of it since 1970, so restarts do not shift them.
+        command: what to execute; its type is declared as a `Task`.
+    """
+
+    name: str
+    every: timedelta
+    command: Command[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A right that roles can hold: `Permission("users:read", "See every account")`."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """
+    Where a plugin's revisions are and what they amount to.
+
+    Attributes:
+        directory: holds `{timestamp}_{module}_{action}_{table}.py` files.
+        metadata: the tables as the code wants them, all in the schema of the plugin's name.
+    """
+
+    directory: Path
+    metadata: MetaData
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """
+    A foreign key across modules, declared in the manifest and owned by neither side.
+
+    Attributes:
+        table: of the declaring module; column: the referring one.
+        target: `module.table.column` referred to.
+        on_delete: `restrict`, `cascade` or `set null`.
+    """
+
+    table: str
+    column: str
+    target: str
+    on_delete: str = "restrict"
+
+
+class Tier(enum.IntEnum):
+    """How far a seed may go; an environment runs its own tier and the ones below."""
+
+    ESSENTIAL = 1
+    DEVELOPMENT = 2
+    TEST = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """
+    Data that somebody needs to begin with.
+
+    Attributes:
+        name: stable, unique in the plugin; the ledger remembers it.
+        tier: essential is safe in production.
+        run: `async def run(execute, …ports)`; goes through commands; running it again changes nothing.
+    """
+
+    name: str
+    tier: Tier
+    run: Callable[..., Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """
+    One line of `/health/ready`.
+
+    Attributes:
+        name: `mail`, `scanner`.
+        check: `async def check(…services) -> None`; raises when the thing is away.
+        timeout_seconds: an answer that takes longer counts as away.
+    """
+
+    name: str
+    check: Callable[..., Awaitable[None]]
+    timeout_seconds: float = 2.0
