@@ -14,6 +14,7 @@ import nox
 
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
 nox.options.error_on_external_run = False
 nox.options.sessions = ["lint", "types", "imports", "security", "tests"]
 

@@ -48,7 +48,7 @@ KERNEL_ROOMS: Final = (
 )
 
 PLUGIN_ROOMS: Final = (
-    "plugin",
+    "(plugin)",
     "(presentation) | (infrastructure) | (seeds) | (testing)",
     "(application)",
     "(domain)",
