@@ -32,7 +32,7 @@ KERNEL_ROOMS: Final = (
     "app",
     "http : _migrations : _seeds",
     "_bus",
-    "_outbox : storage : cache : tasks",
+    "_audit : _outbox : _wiring : storage : cache : tasks",
     "_uow : _tables",
     "db",
     "_engines",
