@@ -25,18 +25,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import INET, JSONB
-from sqlalchemy.types import UserDefinedType
 
 from platform_core.db import module_metadata
-
-
-class Xid8(UserDefinedType[Any]):
-    """A PostgreSQL transaction number that never wraps around."""
-
-    cache_ok = True
-
-    def get_col_spec(self, **_: Any) -> str:
-        return "xid8"
 
 
 PLATFORM = module_metadata("platform")
@@ -83,8 +73,6 @@ audit_logs = Table(
     Column("request_id", Text, nullable=False),
     Column("traceparent", Text),
     _moment("occurred_at"),
-    Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
-    Index("ix_audit_logs_xid", "xid", "id"),
     Index("ix_audit_logs_actor_id", "actor_id", "id"),
     Index("ix_audit_logs_resource_id", "resource_id", "id"),
     comment="Who did what to which row; nobody may change or delete a line.",
@@ -93,24 +81,24 @@ audit_logs = Table(
 audit_chain = Table(
     "audit_chain",
     AUDIT,
-    Column("position", BigInteger, primary_key=True, autoincrement=False),
-    Column("audit_id", Uuid, nullable=False, unique=True),
-    Column("xid", Xid8, nullable=False),
-    Column("digest", LargeBinary, nullable=False),
-    Column("hash", LargeBinary, nullable=False),
-    _moment("chained_at", server_default=func.now()),
-    comment="One link per audit line: hash = SHA-256(previous hash, position, digest of the line).",
+    Column("audit_id", Uuid, primary_key=True),
+    Column("position", BigInteger, unique=True),
+    Column("digest", LargeBinary),
+    Column("hash", LargeBinary),
+    _moment("chained_at", nullable=True),
+    Index("ix_audit_chain_waiting", "audit_id", postgresql_where=text("position IS NULL")),
+    comment="One link per audit line, hash = SHA-256(previous hash, position, digest); waiting while it has no position.",
 )
 
 subscriptions = Table(
     "subscriptions",
     PLATFORM,
     Column("handler", Text, primary_key=True),
-    Column("event_name", Text, nullable=False),
+    Column("event_name", Text),
     Column("module", Text, nullable=False),
     _moment("seen_at", server_default=func.now()),
     Index("ix_subscriptions_event_name", "event_name"),
-    comment="Who subscribes to what; producers of every release write deliveries from it.",
+    comment="Who subscribes to what (no event: a task); producers of every release write deliveries from it.",
 )
 
 deliveries = Table(
@@ -193,6 +181,7 @@ modules = Table(
     Column("name", Text, primary_key=True),
     Column("version", Text, nullable=False),
     Column("links", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    Column("role", Text),
     _moment("seen_at", server_default=func.now()),
-    comment="Every module that was ever migrated here, with the links that were put in place for it.",
+    comment="Every module that was ever migrated here, its database role, and the links put in place for it.",
 )

@@ -6,7 +6,8 @@ A handler names the ports it needs as parameters: `async def register_user(comma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -15,7 +16,8 @@ from platform_core.domain import Command, Event, Query
 
 R = TypeVar("R")
 
-__all__ = ["Ask", "Clock", "EventMetadata", "Execute", "Extensions", "Jobs", "Keys", "Outbox", "Standings"]
+__all__ = ["Ask", "Clock", "EventMetadata", "Execute", "Extensions", "Jobs", "Keys", "Outbox",
+    "PermissionInfo", "Permissions", "Standings"]
 
 
 class Clock(Protocol):
@@ -93,6 +95,23 @@ class Extensions(Protocol):
 
     def collect(self, hook: str) -> Mapping[str, Any]:
         """Return what each plugin declared for `hook`, by plugin name, in plugin order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionInfo:
+    """One declared permission, and the module that declared it."""
+
+    name: str
+    description: str
+    module: str
+
+
+class Permissions(Protocol):
+    """Every permission that the installed modules declare."""
+
+    def all(self) -> Sequence[PermissionInfo]:
+        """Return them by module, in plugin order."""
         ...
 
 

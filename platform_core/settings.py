@@ -126,6 +126,15 @@ class KernelSettings(BaseModel):
     rate_limit_login_failures_account: RateLimit = Field(
         RateLimit(5, 300), alias="PLATFORM_RATE_LIMIT_LOGIN_FAILURES_ACCOUNT", description="Failed logins per account."
     )
+    admin_email: str | None = Field(
+        None, max_length=254, alias="PLATFORM_ADMIN_EMAIL", description="E-mail of the first administrator, made by the essential seeds."
+    )
+    admin_password: SecretStr | None = Field(
+        None, alias="PLATFORM_ADMIN_PASSWORD", description="The first administrator's password; there is no built-in one."
+    )
+    smtp_url: SecretStr | None = Field(
+        None, alias="SMTP_URL", description="smtp://user:password@host:port or smtps://…; without it mails wait in the queue."
+    )
     database_pool_size: int = Field(
         16, ge=1, le=500, alias="PLATFORM_DATABASE_POOL_SIZE", description="Most connections of one module for one purpose, per process."
     )

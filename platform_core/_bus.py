@@ -1,0 +1,241 @@
+"""
+The bus: the one place that commits; private to the kernel.
+
+`execute(command)` → handler → compare rows → one statement → ring Redis → answer. `ask(query)` → one read → view.
+`deliver(delivery)` does for an event or a job what `execute` does for a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from opentelemetry import trace
+
+from platform_core import _audit
+from platform_core._engines import Engines
+from platform_core._outbox import Delivery, EventCodec
+from platform_core._uow import SqlUnitOfWork, Write
+from platform_core._wiring import Plan, Unit
+from platform_core.context import Context, bind, current
+from platform_core.declarations import Subscription, Task
+from platform_core.domain import Command, Query, Refused
+from platform_core.errors import ConcurrentUpdate, DomainError, Kind, PlatformError
+from platform_core.ports import Clock
+from platform_core.security import Principal
+
+R = TypeVar("R")
+
+BeforeCommit = Callable[[Any, SqlUnitOfWork], Awaitable[None]]
+"""Called with the handler's answer before the one statement; may queue writes or refuse."""
+
+_ATTEMPTS_COUNT = 3
+"""How often a command whose rows were changed under it is run again before the caller hears of it."""
+
+_tracer = trace.get_tracer("platform_core")
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A planned command handler, query reader or event handler, and the module that it runs for."""
+
+    module: str
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class EventHandler:
+    """A planned event handler with its subscription."""
+
+    handler: Handler
+    subscription: Subscription
+
+
+class Bus:
+    """
+    Args:
+        engines: pools by module.
+        clock: stamps events and the trail.
+        commands, queries: message type → handler.
+        subscribers: stable handler name → event handler.
+        tasks: wire name → task.
+        codec: reads stored events and jobs.
+        offers: makes the unit-of-work-bound ports, such as `Standings`, of a unit of work.
+        ring: tells workers that there is something to do; never waits and never fails.
+    """
+
+    def __init__(
+        self,
+        *,
+        engines: Engines,
+        clock: Clock,
+        commands: Mapping[type[Command[Any]], Handler],
+        queries: Mapping[type[Query[Any]], Handler],
+        subscribers: Mapping[str, EventHandler],
+        tasks: Mapping[str, Task],
+        codec: EventCodec,
+        offers: Callable[[SqlUnitOfWork], Mapping[type[Any], Any]],
+        ring: Callable[[Sequence[Any]], None],
+        forget: Callable[[SqlUnitOfWork], Awaitable[None]],
+    ) -> None:
+        self._engines, self._clock = engines, clock
+        self._commands, self._queries = commands, queries
+        self.subscribers, self.tasks, self._codec = subscribers, tasks, codec
+        self._offers, self._ring, self._forget = offers, ring, forget
+
+    async def execute(
+        self, command: Command[R], before_commit: Sequence[BeforeCommit] = (), *, audited: bool = True
+    ) -> R:
+        """
+        Run a command in a unit of work of its own and commit it; only then return its answer.
+
+        Args:
+            before_commit: what must be stored together with it, or hold for it.
+            audited: whether the trail gets a line.
+
+        Raises:
+            DomainError: the rule that said no; nothing was stored but a line in the trail.
+        """
+        handler = self._commands.get(type(command))
+        if handler is None:
+            raise PlatformError(f"no installed module handles {command.wire_name}")
+        context = replace(current(), primary_reads=True)
+        with bind(context), _tracer.start_as_current_span(f"command {command.wire_name}"):
+            try:
+                result = await self._attempt(handler, command, context, before_commit, audited)
+            except DomainError as error:
+                if error.kind is not Kind.UNAVAILABLE and audited:
+                    await _audit.record_denied(
+                        self._engines, context, action=command.wire_name, outcome="refused", detail=error.slug
+                    )
+                raise
+            if isinstance(result, Refused):
+                raise result.error
+            return result  # type: ignore[no-any-return]  # the handler of Command[R] answers R
+
+    async def ask(self, query: Query[R]) -> R:
+        """
+        Answer a query from the read side.
+
+        Raises:
+            DomainError: mostly `NotFound`.
+        """
+        handler = self._queries.get(type(query))
+        if handler is None:
+            raise PlatformError(f"no installed module answers {query.wire_name}")
+        with _tracer.start_as_current_span(f"query {query.wire_name}"):
+            result: R = await handler.plan.function(query, **handler.plan.arguments(Unit(current())))
+            return result
+
+    async def deliver(self, delivery: Delivery) -> None:
+        """
+        Run one leased delivery; its effects and its completion are stored by the same statement.
+
+        Raises:
+            Unparsable: this build cannot read it; park it.
+            LeaseLost: another worker has it; nothing was stored.
+            Exception: whatever the handler raised; nothing was stored, repeat it.
+        """
+        context = Context(
+            request_id=str(delivery.id),
+            correlation_id=delivery.correlation_id,
+            causation_id=delivery.event_id or delivery.id,
+            principal=Principal(user_id=delivery.actor_id, label=delivery.actor_label),
+            traceparent=delivery.traceparent,
+            primary_reads=True,
+        )
+        with bind(context), _tracer.start_as_current_span(f"deliver {delivery.handler}"):
+            if delivery.is_job:
+                await self._run_job(delivery)
+            else:
+                await self._handle_event(delivery, context)
+
+    async def _run_job(self, delivery: Delivery) -> None:
+        command = self._codec.command(delivery.handler, delivery.payload)
+
+        async def finish(result: Any, uow: SqlUnitOfWork) -> None:
+            if not isinstance(result, Refused):  # a refused attempt keeps its traces but is repeated
+                uow.append(delivery.finished())
+
+        task = self.tasks[delivery.handler]
+        async with asyncio.timeout(task.timeout_seconds):
+            await self.execute(command, (finish,), audited=task.audited)
+
+    async def _handle_event(self, delivery: Delivery, context: Context) -> None:
+        subscriber = self.subscribers[delivery.handler]
+        event = self._codec.event(delivery.event_name or "", delivery.event_version or 0, delivery.payload)
+        uow = self._unit_of_work(subscriber.handler.module, context)
+        try:
+            async with asyncio.timeout(subscriber.subscription.timeout_seconds):
+                await self._call(subscriber.handler, event, uow, context, {Delivery: delivery})
+            uow.append(delivery.finished())
+            uow.collect()
+            self._ring(await uow.commit())
+            await self._forget(uow)
+        finally:
+            await uow.close()
+
+    async def _attempt(
+        self,
+        handler: Handler,
+        command: Command[Any],
+        context: Context,
+        before_commit: Sequence[BeforeCommit],
+        audited: bool,
+    ) -> Any:
+        for attempt in range(1, _ATTEMPTS_COUNT + 1):
+            try:
+                return await self._run(handler, command, context, before_commit, audited)
+            except ConcurrentUpdate:
+                # nothing was stored: the handler may simply look again
+                if attempt == _ATTEMPTS_COUNT:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _run(
+        self,
+        handler: Handler,
+        command: Command[Any],
+        context: Context,
+        before_commit: Sequence[BeforeCommit],
+        audited: bool,
+    ) -> Any:
+        uow = self._unit_of_work(handler.module, context)
+        try:
+            result = await self._call(handler, command, uow, context, {})
+            changes = uow.collect()
+            for step in before_commit:
+                await step(result, uow)
+            if audited:
+                refusal = result.error if isinstance(result, Refused) else None
+                for write in self._audit_line(command, context, changes, refusal):
+                    uow.append(write)
+            self._ring(await uow.commit())
+            await self._forget(uow)
+        finally:
+            await uow.close()
+        return result
+
+    def _audit_line(
+        self, command: Command[Any], context: Context, changes: Any, refusal: Exception | None
+    ) -> tuple[Write, Write]:
+        return _audit.line(
+            context,
+            action=command.wire_name,
+            outcome="done" if refusal is None else "refused",
+            now=self._clock.now(),
+            changes=changes,
+            detail=getattr(refusal, "slug", None),
+        )
+
+    async def _call(
+        self, handler: Handler, message: Any, uow: SqlUnitOfWork, context: Context, extra: Mapping[type[Any], Any]
+    ) -> Any:
+        unit = Unit(context, {SqlUnitOfWork: uow, **self._offers(uow), **extra})
+        return await handler.plan.function(message, **handler.plan.arguments(unit))
+
+    def _unit_of_work(self, module: str, context: Context) -> SqlUnitOfWork:
+        return SqlUnitOfWork(self._engines.commands(module), self._clock, context)
+

@@ -1,0 +1,462 @@
+"""
+Finds plugins, checks the whole set before anything is imported, then imports and collects hooks by plugin.
+
+Private to the kernel. Every problem is found before any is raised, and each names the plugin, the cause and a hint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import re
+import signal
+import threading
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Annotated, Any, Literal
+
+import pluggy
+from annotated_types import Len
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from platform_core import ENTRY_POINT_GROUP, PROJECT_NAME, __version__, hookspecs
+from platform_core.declarations import Link
+from platform_core.errors import (
+    DuplicatePlugin,
+    ForbiddenInteraction,
+    HookFailed,
+    IncompatibleVersion,
+    InvalidManifest,
+    MissingPlugin,
+    NameCollision,
+    PluginCycle,
+    StartupError,
+    StartupFailed,
+    UnknownHook,
+)
+
+KERNEL = "platform"
+RESERVED_NAMES = frozenset({KERNEL, "audit", "public", "information_schema", "platform_core", "seeds", "alembic"})
+
+
+class _LinkModel(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    table: str
+    column: str
+    target: str = Field(pattern=r"^[a-z_]+\.[a-z_]+\.[a-z_]+$")
+    on_delete: Literal["restrict", "cascade", "set null"] = "restrict"
+
+
+class Manifest(BaseModel):
+    """
+    What a package's metadata cannot say, read from `plugin.toml` without importing the plugin.
+
+    Attributes:
+        title: for people; the tag of its routes.
+        boot: a failing `required` plugin stops the start, an `optional` one only itself.
+        paths: prefixes below `/api/v1` that its routes own; they answer 503 while it has failed.
+        queries: modules whose public services it may ask for.
+        consumes: modules whose events it may subscribe to.
+        capabilities: what it needs of the outside world, for people who decide about installing it.
+        links: foreign keys to other modules' tables, put in place by the kernel.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: Annotated[str, Len(1, 80)]
+    boot: Literal["required", "optional"] = "optional"
+    paths: tuple[str, ...] = ()
+    queries: tuple[str, ...] = ()
+    consumes: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    links: tuple[_LinkModel, ...] = ()
+
+    def link_declarations(self) -> tuple[Link, ...]:
+        """Return the links as declarations."""
+        return tuple(Link(link.table, link.column, link.target, link.on_delete) for link in self.links)
+
+
+@dataclass(eq=False)
+class Plugin:
+    """
+    One installed plugin, and what became of it.
+
+    Attributes:
+        name: entry point, import package, schema, event prefix and settings prefix in one.
+        version: of its distribution.
+        requires: plugins that must be there; `optional`: neighbours that may be.
+        module: the imported `plugin.py`, None before import or after a failure.
+        error: why it is not running, None while it is fine.
+    """
+
+    name: str
+    version: str
+    distribution: str
+    manifest: Manifest
+    requires: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    entry_point: EntryPoint | None = None
+    module: ModuleType | None = None
+    error: StartupError | None = None
+
+    @property
+    def is_required(self) -> bool:
+        return self.manifest.boot == "required"
+
+    @property
+    def status(self) -> str:
+        return "failed" if self.error else "active"
+
+
+@dataclass
+class _Findings:
+    """Problems found so far; those of optional plugins stay with the plugin."""
+
+    fatal: list[StartupError] = field(default_factory=list)
+
+    def add(self, error: StartupError, plugin: Plugin | None = None) -> None:
+        if plugin is None or plugin.is_required:
+            self.fatal.append(error)
+        if plugin is not None and plugin.error is None:
+            plugin.error = error
+
+    def raise_if_any(self) -> None:
+        if self.fatal:
+            raise StartupFailed("The platform cannot start:", self.fatal)
+
+
+def discover(allowed: Sequence[str] = ()) -> list[Plugin]:
+    """
+    Find installed plugins and check the whole set, importing none.
+
+    Args:
+        allowed: names from `PLATFORM_MODULES`; empty means every installed one.
+
+    Returns: plugins in dependency order, ties by name; a failed optional one has its `error` set.
+
+    Raises:
+        StartupFailed: everything that is wrong with required plugins or with the set as such.
+    """
+    findings = _Findings()
+    plugins = _find(allowed, findings)
+    _check_versions(plugins, findings)
+    _check_manifests(plugins, findings)
+    _check_paths(plugins, findings)
+    ordered = _order(plugins, findings)
+    spread_failures(ordered, findings)
+    findings.raise_if_any()
+    return ordered
+
+
+def _find(allowed: Sequence[str], findings: _Findings) -> dict[str, Plugin]:
+    offers: dict[str, list[tuple[EntryPoint, Distribution]]] = {}
+    seen: set[tuple[str, str]] = set()
+    for distribution in distributions():
+        for entry_point in distribution.entry_points.select(group=ENTRY_POINT_GROUP):
+            # one distribution can be listed twice when its folder is on the path twice
+            identity = (entry_point.name, canonicalize_name(distribution.metadata["Name"]))
+            if identity not in seen and (not allowed or entry_point.name in allowed):
+                seen.add(identity)
+                offers.setdefault(entry_point.name, []).append((entry_point, distribution))
+    for name in allowed:
+        if name not in offers:
+            findings.add(MissingPlugin(name, "PLATFORM_MODULES names it, but it is not installed", f"pip install platform-plugin-{name.replace('_', '-')}, or correct PLATFORM_MODULES"))
+    plugins: dict[str, Plugin] = {}
+    for name, found in sorted(offers.items()):
+        if len(found) > 1:
+            owners = " and ".join(sorted(distribution.metadata["Name"] for _, distribution in found))
+            findings.add(DuplicatePlugin(name, f"{owners} both offer it", "uninstall one of them"))
+            continue
+        plugin = _read(name, *found[0], findings)
+        if plugin is not None:
+            plugins[name] = plugin
+    return plugins
+
+
+def _read(name: str, entry_point: EntryPoint, distribution: Distribution, findings: _Findings) -> Plugin | None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{1,40}", name) or name in RESERVED_NAMES:
+        findings.add(InvalidManifest(name, "is not a possible name", "snake_case, 2–41 characters, not reserved: it is also the schema"))
+        return None
+    try:
+        manifest = read_manifest(entry_point.module.partition(".")[0], name)
+    except StartupError as error:
+        findings.add(error)
+        return None
+    return Plugin(
+        name=name,
+        version=distribution.version,
+        distribution=distribution.metadata["Name"],
+        manifest=manifest,
+        entry_point=entry_point,
+    )
+
+
+def read_manifest(package: str, name: str) -> Manifest:
+    """
+    Read `plugin.toml` beside a package's modules, without importing the package.
+
+    Raises:
+        InvalidManifest: it is missing or breaks its schema, or the package has another name than the plugin.
+    """
+    if package != name:
+        raise InvalidManifest(name, f"its code lives in the package {package!r}", f"one name, five places: rename the package to {name}")
+    spec = importlib.util.find_spec(package)
+    locations = list(spec.submodule_search_locations or ()) if spec else []
+    path = next((Path(place) / "plugin.toml" for place in locations if (Path(place) / "plugin.toml").is_file()), None)
+    if path is None:
+        raise InvalidManifest(name, "there is no plugin.toml in its package", "add one, and include it in the wheel")
+    try:
+        return Manifest.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidManifest(name, f"plugin.toml is no TOML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
+        raise InvalidManifest(name, f"plugin.toml: {problems}") from error
+
+
+def _check_versions(plugins: Mapping[str, Plugin], findings: _Findings) -> None:
+    by_distribution = {canonicalize_name(plugin.distribution): plugin for plugin in plugins.values()}
+    for plugin in plugins.values():
+        assert plugin.entry_point is not None and plugin.entry_point.dist is not None  # noqa: S101  # set by `_read`
+        required: set[str] = set()
+        optional: set[str] = set()
+        for text in plugin.entry_point.dist.requires or ():
+            requirement = Requirement(text)
+            name = canonicalize_name(requirement.name)
+            if name == "platform-core":
+                _check_version(plugin, requirement, __version__, findings)
+                continue
+            neighbour = by_distribution.get(name)
+            is_extra = requirement.marker is not None and not requirement.marker.evaluate({"extra": ""})
+            if neighbour is not None:
+                _check_version(plugin, requirement, neighbour.version, findings)
+                (optional if is_extra else required).add(neighbour.name)
+            elif not is_extra and name.startswith("platform-plugin-"):
+                module = name.removeprefix("platform-plugin-").replace("-", "_")
+                findings.add(MissingPlugin(plugin.name, f"needs {module}, which is not loaded", f"pip install {name}, and name it in PLATFORM_MODULES if that is set"), plugin)
+        plugin.requires, plugin.optional = tuple(sorted(required)), tuple(sorted(optional - required))
+
+
+def _check_version(plugin: Plugin, requirement: Requirement, installed: str, findings: _Findings) -> None:
+    if not requirement.specifier.contains(Version(installed), prereleases=True):
+        problem = f"needs {requirement.name} {requirement.specifier}, but {installed} is installed"
+        findings.add(IncompatibleVersion(plugin.name, problem, f"upgrade {requirement.name} or {plugin.distribution}"), plugin)
+
+
+def _check_manifests(plugins: Mapping[str, Plugin], findings: _Findings) -> None:
+    for plugin in plugins.values():
+        neighbours = {*plugin.requires, *plugin.optional}
+        for verb, names in (("query", plugin.manifest.queries), ("consume events of", plugin.manifest.consumes)):
+            for name in names:
+                if name in plugins and name not in neighbours and name != plugin.name:
+                    problem = f"plugin.toml lets it {verb} {name}, but its package does not depend on it"
+                    findings.add(ForbiddenInteraction(plugin.name, problem, f"add platform-plugin-{name.replace('_', '-')} to its dependencies or extras"), plugin)
+
+
+def _check_paths(plugins: Mapping[str, Plugin], findings: _Findings) -> None:
+    owners: dict[str, Plugin] = {}
+    for plugin in plugins.values():
+        for path in plugin.manifest.paths:
+            if not path.startswith("/"):
+                findings.add(InvalidManifest(plugin.name, f"the path {path!r} does not begin with /"), plugin)
+            elif path in owners:
+                other = owners[path]
+                problem = f"{other.name} and {plugin.name} both claim the path {path}"
+                findings.add(NameCollision(plugin.name, problem, "uninstall one of them"), None if other.is_required else plugin)
+            else:
+                owners[path] = plugin
+
+
+def _order(plugins: Mapping[str, Plugin], findings: _Findings) -> list[Plugin]:
+    graph = {name: {*plugin.requires, *plugin.optional} & plugins.keys() for name, plugin in plugins.items()}
+    sorter: TopologicalSorter[str] = TopologicalSorter(graph)
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        circle = list(reversed(error.args[1]))
+        findings.add(PluginCycle(circle[0], f"{' → '.join(circle)} need each other in a circle", "let one side react to the other's events instead"))
+        return [plugins[name] for name in sorted(plugins)]
+    ordered: list[Plugin] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        ordered += [plugins[name] for name in ready]
+        sorter.done(*ready)
+    return ordered
+
+
+def spread_failures(ordered: Sequence[Plugin], findings: _Findings | None = None) -> None:
+    """Mark plugins whose required neighbour has failed as failed too, with that as the cause."""
+    findings = findings if findings is not None else _Findings()
+    failed = {plugin.name for plugin in ordered if plugin.error}
+    for plugin in ordered:
+        broken = sorted(failed.intersection(plugin.requires))
+        if broken and plugin.error is None:
+            findings.add(MissingPlugin(plugin.name, f"needs {', '.join(broken)}, which failed", "mend that first"), plugin)
+            failed.add(plugin.name)
+
+
+class PluginHung(BaseException):
+    """A plugin did not return in time; not an Exception, so that a plugin's own handlers let it through."""
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """
+    Interrupt the block when it takes too long, be it asleep or busy.
+
+    Works in the main thread, where Python delivers signals; elsewhere the block just runs.
+
+    Raises:
+        PluginHung: the time is over.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_signal: int, frame: FrameType | None) -> None:
+        place = f" in {frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}" if frame else ""
+        raise PluginHung(f"took longer than {seconds:g} s{place}")
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Hooks:
+    """
+    Imports checked plugins and collects what their hooks declare.
+
+    Args:
+        plugins: in dependency order; failures are noted in them.
+        timeout_seconds: for one import and for one hook.
+    """
+
+    def __init__(self, plugins: Sequence[Plugin], *, timeout_seconds: float) -> None:
+        self.plugins = list(plugins)
+        self._timeout_seconds = timeout_seconds
+        self._findings = _Findings()
+        self._manager = pluggy.PluginManager(PROJECT_NAME)
+        self._manager.add_hookspecs(hookspecs)
+        self._spec_owners = dict.fromkeys(_spec_names(hookspecs), KERNEL)
+        for plugin in self.plugins:
+            self._import(plugin)
+        self._check_hooks()
+        self.settle()
+
+    @property
+    def active(self) -> list[Plugin]:
+        """Plugins that have not failed, in order."""
+        return [plugin for plugin in self.plugins if plugin.error is None]
+
+    def fail(self, plugin: Plugin, error: StartupError) -> None:
+        """Note that `plugin` cannot run; `settle` decides what follows."""
+        self._findings.add(error, plugin)
+
+    def settle(self) -> None:
+        """
+        Carry failures on to dependents.
+
+        Raises:
+            StartupFailed: a required plugin has failed.
+        """
+        spread_failures(self.plugins, self._findings)
+        self._findings.raise_if_any()
+
+    def collect(self, hook: str) -> dict[str, Any]:
+        """
+        Call one hook of every active plugin that implements it.
+
+        Returns: plugin name → declaration, in plugin order; a plugin whose hook fails is left out and marked.
+
+        Raises:
+            StartupFailed: the plugin was required.
+        """
+        collected: dict[str, Any] = {}
+        for plugin in self.active:
+            function = self._implementation(plugin, hook)
+            if function is not None:
+                with self._guarded(plugin, f"its hook {hook}"):
+                    collected[plugin.name] = function()
+        self.settle()
+        return {name: value for name, value in collected.items() if value is not None}
+
+    def collect_one(self, plugin: Plugin, hook: str) -> Any:
+        """Call one hook of one plugin; None when it has none or it fails."""
+        function = self._implementation(plugin, hook)
+        if function is None or plugin.error is not None:
+            return None
+        with self._guarded(plugin, f"its hook {hook}"):
+            return function()
+        return None
+
+    def _import(self, plugin: Plugin) -> None:
+        if plugin.error is not None or any(other.error for other in self.plugins if other.name in plugin.requires):
+            return
+        if plugin.module is None:
+            assert plugin.entry_point is not None  # noqa: S101  # only built-in plugins come imported
+            with self._guarded(plugin, f"importing {plugin.entry_point.value}"):
+                plugin.module = importlib.import_module(plugin.entry_point.module)
+        if plugin.module is not None:
+            self._manager.register(plugin.module, plugin.name)
+            if self._implementation(plugin, "register_hookspecs") is not None:
+                self._add_hookspecs(plugin, self.collect_one(plugin, "register_hookspecs"))
+
+    def _add_hookspecs(self, plugin: Plugin, module: ModuleType | None) -> None:
+        if module is None:
+            return
+        for name in _spec_names(module):
+            owner = self._spec_owners.setdefault(name, plugin.name)
+            if owner != plugin.name:
+                problem = f"it declares the hook {name}, which {owner} declares already"
+                self.fail(plugin, NameCollision(plugin.name, problem, f"name it {plugin.name}_{name}"))
+                return
+        self._manager.add_hookspecs(module)
+
+    def _check_hooks(self) -> None:
+        for plugin in self.active:
+            for name, function in _implementations(plugin.module).items():
+                if name not in self._spec_owners:
+                    hint = "check the spelling; `platform modules show` lists the hooks"
+                    self.fail(plugin, UnknownHook(plugin.name, f"it implements {name}, which nobody declares", hint))
+                elif inspect.iscoroutinefunction(function):
+                    problem = f"its hook {name} is async; hooks return declarations and do no I/O"
+                    self.fail(plugin, HookFailed(plugin.name, problem, "make it a plain function"))
+
+    def _implementation(self, plugin: Plugin, hook: str) -> Callable[[], Any] | None:
+        return _implementations(plugin.module).get(hook) if plugin.module else None
+
+    @contextlib.contextmanager
+    def _guarded(self, plugin: Plugin, what: str) -> Iterator[None]:
+        try:
+            with deadline(self._timeout_seconds):
+                yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit included
+            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            failure = HookFailed(plugin.name, f"{what} failed: {reason}", "see the traceback with --debug, or ask its author")
+            failure.__cause__ = error
+            self.fail(plugin, failure)
+
+
+def _spec_names(module: ModuleType) -> list[str]:
+    return [name for name, value in vars(module).items() if hasattr(value, f"{PROJECT_NAME}_spec")]
+
+
+def _implementations(module: ModuleType | None) -> dict[str, Callable[[], Any]]:
+    return {name: value for name, value in vars(module).items() if hasattr(value, f"{PROJECT_NAME}_impl")} if module else {}

@@ -1,0 +1,339 @@
+"""
+Deliveries: who gets which event, claimed with a lease, finished in the handler's own statement; private to the kernel.
+
+One row per (event, handler) and one per job. `available_at` is both the earliest next attempt and the end of a lease, so
+a delivery whose worker died is simply due again. Every attempt is counted before the handler runs, so that one which
+kills its process still ends as a dead letter. The database's clock is the only one that counts.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Text, bindparam, column, literal, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from platform_core._engines import translated
+from platform_core._tables import subscriptions
+from platform_core._uow import Write
+from platform_core.declarations import Retry
+from platform_core.domain import Command, Event
+from platform_core.errors import LeaseLost, NotFound, OperationError, Unparsable
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """
+    One leased delivery, with the event or job that it is about.
+
+    Attributes:
+        lease_token: whoever holds it may finish the delivery; nobody else.
+        attempt: this one, counted from 1.
+        event_name: None for a job.
+    """
+
+    id: UUID
+    handler: str
+    lease_token: UUID
+    attempt: int
+    event_id: UUID | None
+    event_name: str | None
+    event_version: int | None
+    payload: Mapping[str, Any]
+    aggregate_type: str
+    aggregate_id: UUID | None
+    actor_id: UUID | None
+    actor_label: str
+    correlation_id: str
+    traceparent: str | None
+    occurred_at: datetime
+
+    @property
+    def is_job(self) -> bool:
+        return self.event_id is None
+
+    def finished(self) -> Write:
+        """Return the write that completes it, as part of the handler's own statement."""
+        return Write(
+            "UPDATE platform.deliveries SET status = 'done', lease_token = NULL, finished_at = now(), last_error = NULL"
+            " WHERE id = %(id)s AND lease_token = %(token)s",
+            {"id": self.id, "token": self.lease_token},
+            expect=1,
+            error=LeaseLost(f"delivery {self.id} was taken over by another worker"),
+        )
+
+
+_CLAIM = text(
+    """
+    WITH due AS (
+        SELECT d.id FROM platform.deliveries d
+        WHERE d.status = 'pending' AND d.available_at <= now() AND d.handler = ANY(:handlers)
+          AND (d.aggregate_id IS NULL OR NOT EXISTS (
+              SELECT 1 FROM platform.deliveries earlier
+              WHERE earlier.status = 'pending' AND earlier.handler = d.handler
+                AND earlier.aggregate_id = d.aggregate_id AND earlier.position < d.position))
+        ORDER BY d.available_at LIMIT :count FOR UPDATE OF d SKIP LOCKED
+    ), leased AS (
+        UPDATE platform.deliveries d
+        SET attempts_count = d.attempts_count + 1, lease_token = :token,
+            available_at = now() + make_interval(secs => :lease_seconds)
+        FROM due WHERE d.id = due.id
+        RETURNING d.*
+    )
+    SELECT l.id, l.handler, l.lease_token, l.attempts_count AS attempt, l.event_id, e.name AS event_name,
+           e.version AS event_version, COALESCE(e.payload, l.command) AS payload,
+           COALESCE(e.aggregate_type, '') AS aggregate_type, l.aggregate_id,
+           COALESCE(e.actor_id, (l.context ->> 'actor_id')::uuid) AS actor_id,
+           COALESCE(l.context ->> 'label', 'event') AS actor_label,
+           COALESCE(e.correlation_id, l.context ->> 'correlation_id', l.id::text) AS correlation_id,
+           COALESCE(e.traceparent, l.context ->> 'traceparent') AS traceparent,
+           COALESCE(e.occurred_at, l.created_at) AS occurred_at
+    FROM leased l LEFT JOIN audit.domain_events e ON e.id = l.event_id
+    ORDER BY l.position NULLS LAST, l.created_at
+    """
+).bindparams(bindparam("handlers", type_=ARRAY(Text)))
+
+
+async def claim(
+    engine: AsyncEngine, handlers: Sequence[str], *, token: UUID, count: int, lease_seconds: float
+) -> list[Delivery]:
+    """
+    Lease due deliveries of these handlers, oldest first; none of an aggregate whose earlier event still waits.
+
+    Args:
+        token: of this claim; the same for all of them.
+        lease_seconds: after this they are due again unless extended.
+    """
+    with translated():
+        async with engine.connect() as connection:
+            rows = await connection.execute(
+                _CLAIM, {"handlers": list(handlers), "token": token, "count": count, "lease_seconds": lease_seconds}
+            )
+            return [Delivery(**row) for row in rows.mappings()]
+
+
+async def extend(engine: AsyncEngine, leases: Sequence[tuple[UUID, UUID]], *, lease_seconds: float) -> None:
+    """Prolong the leases (delivery, token) of work that is still going on."""
+    await _run(
+        engine,
+        "UPDATE platform.deliveries d SET available_at = now() + make_interval(secs => :lease_seconds)"
+        " FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[])) AS held(id, token)"
+        " WHERE d.id = held.id AND d.lease_token = held.token",
+        ids=[delivery for delivery, _ in leases],
+        tokens=[token for _, token in leases],
+        lease_seconds=lease_seconds,
+    )
+
+
+async def give_back(engine: AsyncEngine, leases: Sequence[tuple[UUID, UUID]]) -> None:
+    """Make leased but unstarted deliveries due at once; the attempt does not count."""
+    await _run(
+        engine,
+        "UPDATE platform.deliveries d SET available_at = now(), lease_token = NULL,"
+        " attempts_count = GREATEST(attempts_count - 1, 0)"
+        " FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[])) AS held(id, token)"
+        " WHERE d.id = held.id AND d.lease_token = held.token",
+        ids=[delivery for delivery, _ in leases],
+        tokens=[token for _, token in leases],
+    )
+
+
+async def fail(engine: AsyncEngine, delivery: Delivery, retry: Retry, error: str) -> str:
+    """
+    Note a failed attempt.
+
+    Returns: `pending` when it will be repeated, `dead` when that was the last attempt.
+    """
+    if delivery.attempt >= retry.attempts_count:
+        await _settle(engine, delivery, "dead", error)
+        return "dead"
+    await _run(
+        engine,
+        "UPDATE platform.deliveries SET lease_token = NULL, last_error = :error,"
+        " available_at = now() + make_interval(secs => :wait) WHERE id = :id AND lease_token = :token",
+        id=delivery.id,
+        token=delivery.lease_token,
+        error=error[:2000],
+        wait=backoff_seconds(retry, delivery.attempt),
+    )
+    return "pending"
+
+
+async def park(engine: AsyncEngine, delivery: Delivery, reason: str) -> None:
+    """Set aside what this build cannot read; `revive` brings it back when a build can."""
+    await _settle(engine, delivery, "parked", reason)
+
+
+def backoff_seconds(retry: Retry, attempt: int) -> float:
+    """Return the wait after the given attempt: doubling, capped, with up to 25 % jitter on top."""
+    wait = min(retry.first_seconds * 2 ** (attempt - 1), retry.longest_seconds)
+    return wait * (1 + random.random() / 4)  # noqa: S311  # jitter, no secret
+
+
+async def sync_subscriptions(engine: AsyncEngine, known: Sequence[tuple[str, str | None, str]]) -> None:
+    """
+    Make the handlers of this process known to every producer, and their parked or orphaned deliveries due again.
+
+    Args:
+        known: (handler, event name or None for a task, module).
+    """
+    if not known:
+        return
+    rows = [{"handler": handler, "event_name": event, "module": module} for handler, event, module in sorted(known)]
+    statement = insert(subscriptions).values(rows)
+    statement = statement.on_conflict_do_update(
+        index_elements=["handler"],
+        set_={"event_name": statement.excluded.event_name, "module": statement.excluded.module, "seen_at": text("now()")},
+    )
+    async with engine.connect() as connection:
+        await connection.execute(statement)
+        await connection.execute(
+            text(
+                "UPDATE platform.deliveries SET status = 'pending', available_at = now(), attempts_count = 0, finished_at = NULL"
+                " WHERE handler = ANY(:handlers)"
+                " AND (status = 'parked' OR (status = 'dead' AND last_error LIKE :orphaned))"
+            ).bindparams(bindparam("handlers", type_=ARRAY(Text))),
+            {"handlers": [handler for handler, _, _ in known], "orphaned": f"{ORPHANED}%"},
+        )
+
+
+ORPHANED = "no worker knows this handler"
+
+
+async def bury_orphans(engine: AsyncEngine, *, orphan_seconds: float) -> int:
+    """
+    Turn deliveries into dead letters whose handler no worker has had for a while: its module was uninstalled.
+
+    Their subscription goes too, so that nothing more is written for it; both come back with the module.
+    """
+    return await _run(
+        engine,
+        "WITH gone AS (DELETE FROM platform.subscriptions WHERE seen_at < now() - make_interval(secs => :age)"
+        " RETURNING handler, module) UPDATE platform.deliveries d SET status = 'dead', lease_token = NULL,"
+        " finished_at = now(), last_error = format(:reason, gone.module) FROM gone"
+        " WHERE d.handler = gone.handler AND d.status = 'pending'",
+        age=orphan_seconds,
+        reason=f"{ORPHANED} any more: the module %s is not installed; install it again, and this is delivered",
+    )
+
+
+async def touch_subscriptions(engine: AsyncEngine, handlers: Sequence[str]) -> None:
+    """Tell that a living worker knows these handlers."""
+    statement = text("UPDATE platform.subscriptions SET seen_at = now() WHERE handler = ANY(:handlers)")
+    with translated():
+        async with engine.connect() as connection:
+            await connection.execute(
+                statement.bindparams(bindparam("handlers", type_=ARRAY(Text))), {"handlers": list(handlers)}
+            )
+
+
+async def purge(engine: AsyncEngine, *, retention_days: float, batch_count: int = 5000) -> int:
+    """Delete finished deliveries older than the retention, in batches that block nobody; events stay."""
+    total = 0
+    while True:
+        gone = await _run(
+            engine,
+            "DELETE FROM platform.deliveries WHERE id IN (SELECT id FROM platform.deliveries WHERE status = 'done'"
+            " AND finished_at < now() - make_interval(secs => :age) LIMIT :count)",
+            age=retention_days * 86400,
+            count=batch_count,
+        )
+        total += gone
+        if gone < batch_count:
+            return total
+
+
+async def retry_now(engine: AsyncEngine, delivery_id: UUID) -> None:
+    """
+    Make a dead or parked delivery due again, with all its attempts.
+
+    Raises:
+        NotFound: there is no such delivery.
+        OperationError: it is done or pending already.
+    """
+    changed = await _run(
+        engine,
+        "UPDATE platform.deliveries SET status = 'pending', attempts_count = 0, available_at = now(), finished_at = NULL,"
+        " lease_token = NULL WHERE id = :id AND status IN ('dead', 'parked')",
+        id=delivery_id,
+    )
+    if not changed:
+        async with engine.connect() as connection:
+            status = await connection.scalar(
+                select(column("status")).select_from(text("platform.deliveries")).where(column("id") == literal(delivery_id))
+            )
+        if status is None:
+            raise NotFound("There is no such delivery.")
+        raise OperationError(f"the delivery is {status}; only dead and parked ones can be retried")
+
+
+class EventCodec:
+    """
+    Reads stored events and jobs into the classes of this build, old versions through their upcasters.
+
+    Args:
+        events: every event class that this build can meet, by wire name.
+        commands: every command class that may have been stored as a job, by wire name.
+    """
+
+    def __init__(self, events: Mapping[str, type[Event]], commands: Mapping[str, type[Command[Any]]]) -> None:
+        self._events = {name: (event, TypeAdapter(event)) for name, event in events.items()}
+        self._commands = {name: TypeAdapter(command) for name, command in commands.items()}
+
+    def event(self, name: str, version: int, payload: Mapping[str, Any]) -> Event:
+        """
+        Return the event that was stored.
+
+        Raises:
+            Unparsable: the name is unknown, the version is newer than this build, or the payload does not fit.
+        """
+        if name not in self._events:
+            raise Unparsable(f"this build knows no event {name}")
+        event, adapter = self._events[name]
+        if version > event.wire_version:
+            raise Unparsable(f"{name} has version {version}; this build knows up to {event.wire_version}")
+        data = dict(payload)
+        for step in range(version, event.wire_version):
+            upcast = event.upcasters.get(step)
+            if upcast is None:
+                raise Unparsable(f"{name} has no upcaster from version {step}")
+            data = upcast(data)
+        try:
+            return adapter.validate_python(data)
+        except ValidationError as error:
+            fields = ", ".join(sorted({str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}))
+            raise Unparsable(f"{name} version {version} does not fit its class: {fields}") from error
+
+    def command(self, name: str, payload: Mapping[str, Any]) -> Command[Any]:
+        """Return the stored command; raises as `event` does."""
+        if name not in self._commands:
+            raise Unparsable(f"this build knows no task {name}")
+        try:
+            return self._commands[name].validate_python(dict(payload))
+        except ValidationError as error:
+            raise Unparsable(f"the stored {name} does not fit its class") from error
+
+
+async def _settle(engine: AsyncEngine, delivery: Delivery, status: str, reason: str) -> None:
+    await _run(
+        engine,
+        "UPDATE platform.deliveries SET status = :status, lease_token = NULL, finished_at = now(), last_error = :reason"
+        " WHERE id = :id AND lease_token = :token",
+        id=delivery.id,
+        token=delivery.lease_token,
+        status=status,
+        reason=reason[:2000],
+    )
+
+
+async def _run(engine: AsyncEngine, sql: str, **params: Any) -> int:
+    with translated():
+        async with engine.connect() as connection:
+            return (await connection.execute(text(sql), params)).rowcount

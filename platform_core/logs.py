@@ -1,0 +1,111 @@
+"""Structured logs: one JSON object a line (or a readable line in development), with identifiers, without secrets."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+from opentelemetry import trace
+
+from platform_core.context import current
+
+_SECRET_NAMES = re.compile(r"password|passwd|secret|token|authorization|cookie|api_?key|pepper|private", re.IGNORECASE)
+_SECRET_VALUES = re.compile(
+    r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # a JWT
+    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user and password in a URL
+    r"|(?i:bearer)\s+[\w.~+/=-]{8,}"
+    r"|\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"  # a bcrypt hash
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----"
+)
+
+
+def configure(*, level: str = "INFO", json: bool = True) -> None:
+    """
+    Send every log line of the process, ours and libraries', to stderr in one shape.
+
+    Args:
+        level: least severe line that is written.
+        json: one JSON object a line; otherwise coloured lines for people.
+    """
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_identifiers,
+        structlog.processors.format_exc_info if json else _keep,
+        redact,
+    ]
+    renderer: Any = (
+        structlog.processors.JSONRenderer(serializer=_json)
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=32)
+    )
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("uvicorn.access", "taskiq", "alembic.runtime.plugins"):
+        logging.getLogger(noisy).setLevel("WARNING")
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers[:] = []
+        logging.getLogger(name).propagate = True
+    logging.raiseExceptions = False  # a full disk must not take the request down with the log line
+
+
+def add_identifiers(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Add the request's and the trace's identifiers, so that lines of one request can be found together."""
+    context = current()
+    event.setdefault("request_id", context.request_id)
+    if context.correlation_id != context.request_id:
+        event.setdefault("correlation_id", context.correlation_id)
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:
+        event.setdefault("trace_id", f"{span.trace_id:032x}")
+        event.setdefault("span_id", f"{span.span_id:016x}")
+    elif context.traceparent:
+        event.setdefault("trace_id", context.traceparent.split("-")[1])
+    return event
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Mask values that look like secrets, and every value under a name that sounds like one."""
+    for key, value in event.items():
+        event[key] = "[redacted]" if _SECRET_NAMES.search(key) and value is not None else masked(value)
+    return event
+
+
+def masked(value: Any) -> Any:
+    """Return `value` with secrets inside its text masked; containers are walked."""
+    if isinstance(value, str):
+        return _SECRET_VALUES.sub("[redacted]", value)
+    if isinstance(value, Mapping):
+        return {k: "[redacted]" if _SECRET_NAMES.search(str(k)) else masked(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(item) for item in value]
+    return value
+
+
+def _json(value: Any, **_: Any) -> str:
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _keep(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return event

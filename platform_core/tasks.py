@@ -1,0 +1,117 @@
+"""
+Taskiq over Redis Streams: the bell. PostgreSQL remembers what is to be done; a message only says "look now".
+
+Messages carry row ids and nothing else, JSON and never pickle; a forged or lost one costs one look at the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+import structlog
+from taskiq import TaskiqState
+from taskiq.receiver import Receiver
+from taskiq.serializers import JSONSerializer
+from taskiq_redis import RedisStreamBroker
+
+from platform_core.settings import KernelSettings
+
+logger = structlog.get_logger("platform_core.tasks")
+
+QUEUE = "platform:bell"
+_MAX_LENGTH = 10_000
+_MOST_IDS = 100
+
+
+class Bell:
+    """
+    Rings workers awake.
+
+    Args:
+        settings: where Redis is.
+        on_ring: called in a worker for each message; None in processes that only ring.
+    """
+
+    def __init__(self, settings: KernelSettings, on_ring: Callable[[], None] | None = None) -> None:
+        self._settings, self._on_ring = settings, on_ring
+        self._waiting: set[UUID] = set()
+        self._something = asyncio.Event()
+        self._jobs: list[asyncio.Task[None]] = []
+        self.is_reachable = False
+
+    def ring(self, ids: Iterable[UUID]) -> None:
+        """Note that these rows are due; a background task tells Redis, so nobody waits."""
+        new = list(ids)
+        if new:
+            self._waiting.update(new[:_MOST_IDS])
+            self._something.set()
+
+    async def start(self) -> None:
+        """Begin to ring and, in a worker, to listen; Redis may come and go."""
+        self._jobs.append(asyncio.create_task(self._forever(self._send), name="bell-ring"))
+        if self._on_ring is not None:
+            self._jobs.append(asyncio.create_task(self._forever(self._listen), name="bell-listen"))
+
+    async def stop(self) -> None:
+        """Stop both; whatever was not rung is found by polling."""
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+
+    def _broker(self) -> RedisStreamBroker:
+        broker = RedisStreamBroker(
+            self._settings.redis_url.get_secret_value(),
+            queue_name=QUEUE,
+            consumer_group_name=QUEUE,
+            maxlen=_MAX_LENGTH,
+            xread_block=2000,
+            unacknowledged_lock_timeout=10,
+            socket_connect_timeout=self._settings.redis_timeout_seconds,
+        ).with_serializer(JSONSerializer())
+
+        @broker.task("platform.look")
+        async def look(ids: list[str]) -> None:  # noqa: ARG001  # the rows are found by claiming, whatever they are
+            if self._on_ring is not None:
+                self._on_ring()
+
+        return broker
+
+    async def _forever(self, serve: Callable[[RedisStreamBroker], Any]) -> None:
+        while True:
+            broker = self._broker()
+            try:
+                await serve(broker)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                if self.is_reachable:
+                    logger.warning("redis is away; workers poll", error=type(error).__name__)
+                self.is_reachable = False
+            finally:
+                with contextlib.suppress(Exception):
+                    await broker.shutdown()
+            await asyncio.sleep(0.5)
+
+    async def _send(self, broker: RedisStreamBroker) -> None:
+        await broker.startup()
+        task = broker.find_task("platform.look")
+        assert task is not None  # noqa: S101  # declared by `_broker`
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            ids, self._waiting = self._waiting, set()
+            async with asyncio.timeout(1):
+                await task.kiq([str(identity) for identity in ids])
+            self.is_reachable = True
+
+    async def _listen(self, broker: RedisStreamBroker) -> None:
+        broker.is_worker_process = True
+        broker.state = TaskiqState()
+        receiver = Receiver(broker, max_async_tasks=4, run_startup=True)
+        self.is_reachable = True
+        await receiver.listen(asyncio.Event())

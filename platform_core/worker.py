@@ -1,0 +1,217 @@
+"""
+The worker: claims due deliveries in batches, runs them, and sees to it that none is stuck.
+
+It wakes when Redis rings and looks by itself every `poll_seconds`, so with Redis gone it is only a little slower.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from platform_core import _outbox
+from platform_core._bus import Bus
+from platform_core._engines import KERNEL, Engines
+from platform_core._outbox import Delivery
+from platform_core.declarations import Retry
+from platform_core.domain import new_id
+from platform_core.errors import LeaseLost, Unparsable
+from platform_core.metrics import Metrics
+from platform_core.settings import KernelSettings
+
+logger = structlog.get_logger("platform_core.worker")
+
+
+class Worker:
+    """
+    Works off deliveries and jobs of every active module.
+
+    Args:
+        bus: runs one delivery.
+        engines: the kernel's own pool is used for claims, so that a busy module cannot starve them.
+    """
+
+    def __init__(self, settings: KernelSettings, engines: Engines, bus: Bus, metrics: Metrics) -> None:
+        self._settings, self._engine, self._bus, self._metrics = settings, engines.commands(KERNEL), bus, metrics
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._running: dict[UUID, tuple[Delivery, asyncio.Task[None]]] = {}
+        self._per_handler: Counter[str] = Counter()
+        self._limits = self._concurrency()
+
+    def wake(self) -> None:
+        """Look for due deliveries now."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Take nothing new; `run` returns when what is in flight has ended or the grace period is over."""
+        self._stopping.set()
+        self._wake.set()
+
+    @property
+    def handlers(self) -> list[str]:
+        """Names of every event handler and task that this process can run."""
+        return [*self._bus.subscribers, *self._bus.tasks]
+
+    async def run(self) -> None:
+        """Work until `stop` is called."""
+        keepers = [
+            asyncio.create_task(self._keep_leases(), name="worker-leases"),
+            asyncio.create_task(self._keep_subscriptions(), name="worker-subscriptions"),
+        ]
+        try:
+            while not self._stopping.is_set():
+                await self._wait()
+                await self._round()
+            await self._drain()
+        finally:
+            for keeper in keepers:
+                keeper.cancel()
+            await asyncio.gather(*keepers, return_exceptions=True)
+
+    async def run_until_idle(self) -> int:
+        """
+        Work off everything that is due now, and what follows from it; for tests and `platform events retry`.
+
+        Returns: how many deliveries were attempted.
+        """
+        total = 0
+        while True:
+            claimed = await self._claim()
+            total += claimed
+            if not claimed and not self._running:
+                return total
+            await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
+
+    async def _wait(self) -> None:
+        if len(self._running) < self._settings.worker_concurrency:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.poll_seconds):
+                    await self._wake.wait()
+            self._wake.clear()
+        else:
+            await asyncio.wait([task for _, task in self._running.values()], return_when=asyncio.FIRST_COMPLETED)
+
+    async def _round(self) -> None:
+        try:
+            while not self._stopping.is_set() and await self._claim():
+                if len(self._running) >= self._settings.worker_concurrency:
+                    return
+        except Exception as error:
+            # the database is away: keep asking, it comes back
+            logger.warning("cannot claim deliveries", error=str(error))
+            await asyncio.sleep(min(self._settings.poll_seconds, 1))
+
+    async def _claim(self) -> int:
+        free = self._settings.worker_concurrency - len(self._running)
+        willing = [name for name in self.handlers if self._per_handler[name] < self._limits[name]]
+        if free <= 0 or not willing:
+            return 0
+        token = new_id()
+        claimed = await _outbox.claim(
+            self._engine, willing, token=token, count=free, lease_seconds=self._settings.lease_seconds
+        )
+        surplus: list[tuple[UUID, UUID]] = []
+        for delivery in claimed:
+            if self._per_handler[delivery.handler] < self._limits[delivery.handler]:
+                self._start(delivery)
+            else:
+                surplus.append((delivery.id, token))
+        if surplus:
+            await _outbox.give_back(self._engine, surplus)
+        return len(claimed) - len(surplus)
+
+    def _start(self, delivery: Delivery) -> None:
+        self._per_handler[delivery.handler] += 1
+        task = asyncio.create_task(self._work(delivery), name=f"delivery {delivery.handler}")
+        self._running[delivery.id] = (delivery, task)
+
+    async def _work(self, delivery: Delivery) -> None:
+        outcome = "failed"
+        try:
+            outcome = await self._attempt(delivery)
+        except Exception as error:
+            # not even the failure could be noted; the lease runs out and somebody tries again
+            logger.warning("delivery left to its lease", handler=delivery.handler, error=str(error))
+        finally:
+            self._running.pop(delivery.id, None)
+            self._per_handler[delivery.handler] -= 1
+            lag = (datetime.now(UTC) - delivery.occurred_at).total_seconds()
+            self._metrics.delivery(delivery.handler, outcome, lag)
+            self._wake.set()
+
+    async def _attempt(self, delivery: Delivery) -> str:
+        log = logger.bind(handler=delivery.handler, delivery_id=str(delivery.id), attempt=delivery.attempt)
+        retry = self._retry(delivery.handler)
+        if delivery.attempt > retry.attempts_count:
+            # counted before each run: the attempts before this one never came back
+            return await _outbox.fail(self._engine, delivery, retry, "the worker died while handling this, every time")
+        try:
+            await self._bus.deliver(delivery)
+            return "done"
+        except LeaseLost:
+            log.info("another worker finished this delivery")
+            return "lost"
+        except Unparsable as error:
+            log.error("delivery parked", reason=str(error))
+            await _outbox.park(self._engine, delivery, str(error))
+            return "parked"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            status = await _outbox.fail(self._engine, delivery, retry, reason)
+            log.log(40 if status == "dead" else 30, "delivery failed", status=status, reason=reason)
+            return "dead" if status == "dead" else "failed"
+
+    def _retry(self, handler: str) -> Retry:
+        if handler in self._bus.subscribers:
+            return self._bus.subscribers[handler].subscription.retry
+        return self._bus.tasks[handler].retry
+
+    def _concurrency(self) -> Mapping[str, int]:
+        return {name: s.subscription.concurrency_count for name, s in self._bus.subscribers.items()} | {
+            name: task.concurrency_count for name, task in self._bus.tasks.items()
+        }
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lease_seconds / 3)
+            held = [(delivery.id, delivery.lease_token) for delivery, _ in self._running.values()]
+            if held:
+                await _tolerant(_outbox.extend(self._engine, held, lease_seconds=self._settings.lease_seconds))
+
+    async def _keep_subscriptions(self) -> None:
+        while True:
+            await _tolerant(_outbox.touch_subscriptions(self._engine, self.handlers))
+            await asyncio.sleep(min(30, self._settings.orphan_seconds / 4))
+
+    async def _drain(self) -> None:
+        tasks = [task for _, task in self._running.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._settings.shutdown_grace_seconds)
+        held = [(delivery.id, delivery.lease_token) for delivery, _ in self._running.values()]
+        for _, task in list(self._running.values()):
+            task.cancel()
+        if held:
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await _tolerant(_outbox.give_back(self._engine, held))
+
+
+async def _tolerant(work: Any) -> None:
+    """Await housekeeping that will come round again; a failure is logged."""
+    try:
+        await work
+    except Exception as error:
+        logger.warning("housekeeping failed; it is repeated", error=str(error))
+
+
+def last_tick(now: datetime, every: timedelta) -> datetime:
+    """Return the latest multiple of `every` since 1970 that is not after `now`."""
+    seconds = every.total_seconds()
+    return datetime.fromtimestamp(now.timestamp() // seconds * seconds, tz=UTC)
