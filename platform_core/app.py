@@ -1,0 +1,606 @@
+"""
+The composition root: the only module that knows all the others.
+
+`Kernel.load(settings)` finds, checks and wires the installed plugins and does no I/O. `running()` starts what they need,
+and everything else is asked of the same object: the HTTP application, the worker, the scheduler, migrations, seeds, docs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+
+from platform_core import __version__, _operations, _outbox
+from platform_core._bus import BeforeCommit, Bus, EventHandler, Handler
+from platform_core._discovery import KERNEL, Hooks, Manifest, Plugin, PluginHung, deadline, discover
+from platform_core._engines import Engines
+from platform_core._outbox import Delivery, EventCodec
+from platform_core._revisions import ModuleMigrations
+from platform_core._uow import SqlUnitOfWork
+from platform_core._wiring import KernelOffer, Plan, Unit, Wiring
+from platform_core.cache import Redis
+from platform_core.clock import SystemClock
+from platform_core.context import Context, bind, current
+from platform_core.db import Cursors, Reads, UnitOfWork
+from platform_core.declarations import (
+    HealthCheck,
+    Migrations,
+    Permission,
+    Schedule,
+    Scope,
+    Seed,
+    Services,
+    Subscription,
+    Task,
+)
+from platform_core.domain import Command, Event, Query
+from platform_core.errors import (
+    ForbiddenInteraction,
+    HookFailed,
+    InvalidManifest,
+    MissingService,
+    NameCollision,
+    StartupError,
+    StartupFailed,
+)
+from platform_core.keys import DerivedKeys
+from platform_core.metrics import Metrics
+from platform_core.ports import (
+    Ask,
+    Clock,
+    EventMetadata,
+    Execute,
+    Extensions,
+    Jobs,
+    Keys,
+    Outbox,
+    PermissionInfo,
+    Permissions,
+    Standings,
+)
+from platform_core.scheduler import Chore, Scheduler
+from platform_core.security import Authenticator, Principal
+from platform_core.settings import KernelSettings, environment, read_module_settings
+from platform_core.standings import StandingCache, UowStandings
+from platform_core.tasks import Bell
+from platform_core.worker import Worker
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+logger = structlog.get_logger("platform_core.app")
+
+_BUILT_IN = Plugin(
+    name=KERNEL,
+    version=__version__,
+    distribution="platform-core",
+    manifest=Manifest(title="Platform", boot="required", paths=("/platform",)),
+)
+
+
+@dataclass
+class Declared:
+    """
+    What one plugin's hooks returned.
+
+    Attributes:
+        settings: its validated settings object, None when it has none.
+    """
+
+    settings: Any = None
+    services: Services = field(default_factory=Services)
+    subscriptions: Sequence[Subscription] = ()
+    tasks: Sequence[Task] = ()
+    schedules: Sequence[Schedule] = ()
+    permissions: Sequence[Permission] = ()
+    routers: Sequence[Any] = ()
+    migrations: Migrations | None = None
+    seeds: Sequence[Seed] = ()
+    health_checks: Sequence[HealthCheck] = ()
+    authenticator: type[Authenticator] | None = None
+
+
+class Kernel:
+    """
+    The platform with its installed plugins, checked and wired, not yet connected to anything.
+
+    Attributes:
+        settings: the deployer's.
+        plugins: every plugin in dependency order, the kernel's own first, failed ones included.
+        declared: plugin name → what its hooks returned; of active plugins only.
+        bus: executes commands, answers queries, delivers events.
+    """
+
+    def __init__(self, settings: KernelSettings, hooks: Hooks, source: Mapping[str, str], clock: Clock) -> None:
+        self.settings, self._hooks, self._source, self.clock = settings, hooks, source, clock
+        self.engines = Engines(settings, roles=settings.database_roles)
+        self.keys = DerivedKeys(settings.secret_key)
+        self.metrics = Metrics()
+        self.redis = Redis(settings)
+        self.cursors = Cursors(self.keys.derive("cursors"))
+        self.standings = StandingCache(settings, self.redis)
+        self._wake: Callable[[], None] | None = None
+        self._bell: Bell | None = None
+        self.declared: dict[str, Declared] = {}
+        self._collect()
+        self._wire()
+
+    @classmethod
+    def load(
+        cls, settings: KernelSettings, source: Mapping[str, str] | None = None, *, clock: Clock | None = None
+    ) -> Kernel:
+        """
+        Find, check, import and wire the installed plugins.
+
+        Args:
+            settings: the kernel's own; `modules` is the allow-list.
+            source: where plugins' settings are read from; the process's environment by default.
+            clock: the real one by default.
+
+        Raises:
+            StartupFailed: everything that is wrong with required plugins or the set, at once.
+        """
+        built_in = replace_plugin(_BUILT_IN)
+        hooks = Hooks([built_in, *discover(settings.modules)], timeout_seconds=settings.startup_timeout_seconds)
+        return cls(settings, hooks, environment() if source is None else source, clock or SystemClock())
+
+    # ── what stands after loading ────────────────────────────────────────────────────────────────
+
+    @property
+    def plugins(self) -> Sequence[Plugin]:
+        return self._hooks.plugins
+
+    @property
+    def active(self) -> Sequence[Plugin]:
+        """Plugins that have not failed."""
+        return self._hooks.active
+
+    @property
+    def failed_paths(self) -> dict[str, str]:
+        """Route prefixes of failed plugins, with the reason; they answer 503."""
+        return {path: str(p.error) for p in self.plugins if p.error for path in p.manifest.paths}
+
+    @property
+    def permissions(self) -> Sequence[PermissionInfo]:
+        """Every declared permission, in plugin order."""
+        return [
+            PermissionInfo(permission.name, permission.description, name)
+            for name, declared in self.declared.items()
+            for permission in declared.permissions
+        ]
+
+    @property
+    def migrations(self) -> list[ModuleMigrations]:
+        """Revisions and tables of every active module, the kernel first."""
+        return [
+            ModuleMigrations(
+                name=plugin.name,
+                version=plugin.version,
+                directory=migrations.directory,
+                metadata=migrations.metadata,
+                requires=plugin.requires,
+                links=plugin.manifest.link_declarations(),
+            )
+            for plugin in self.active
+            if (migrations := self.declared[plugin.name].migrations) is not None
+        ]
+
+    @property
+    def handlers(self) -> list[tuple[str, str | None, str]]:
+        """Every (handler, event name or None for a task, module), as the subscription table keeps them."""
+        events = [
+            (name, handler.subscription.event.wire_name, handler.handler.module)
+            for name, handler in self.bus.subscribers.items()
+        ]
+        tasks = [(name, None, module) for module, declared in self.declared.items() for name in _names(declared.tasks)]
+        return [*events, *tasks]
+
+    def app(self) -> FastAPI:
+        """Assemble the HTTP application; its lifespan starts and stops everything else."""
+        from platform_core.http.assembly import assemble
+
+        return assemble(self)
+
+    def worker(self) -> Worker:
+        """Return a worker for every handler and task; run it inside `running(listen=worker.wake)`."""
+        return Worker(self.settings, self.engines, self.bus, self.metrics)
+
+    def scheduler(self) -> Scheduler:
+        """Return a scheduler for every schedule."""
+        from platform_core.http.idempotency import purge_idempotency_keys
+
+        schedules = [schedule for declared in self.declared.values() for schedule in declared.schedules]
+        chores = [
+            Chore("idempotency keys", 300, lambda: purge_idempotency_keys(self.engines, self.settings.idempotency_hours))
+        ]
+        return Scheduler(self.settings, self.engines, self.clock, schedules, self._ring, chores)
+
+    # ── running ──────────────────────────────────────────────────────────────────────────────────
+
+    @contextlib.asynccontextmanager
+    async def running(self, *, listen: Callable[[], None] | None = None) -> AsyncIterator[Kernel]:
+        """
+        Start services, caches and the bell; stop them in reverse order.
+
+        Args:
+            listen: a worker's `wake`; called when Redis rings.
+        """
+        self._bell = Bell(self.settings, listen)
+        self._wake = listen
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self.engines.close)
+            stack.push_async_callback(self.redis.close)
+            await self._bell.start()
+            stack.push_async_callback(self._bell.stop)
+            await self.standings.start()
+            stack.push_async_callback(self.standings.stop)
+            await stack.enter_async_context(self.wiring.started(self._starting))
+            self._drop_failed()
+            yield self
+
+    async def announce(self) -> None:
+        """Write this build's handlers into the subscription table, so that every producer serves them."""
+        from platform_core._engines import KERNEL as kernel
+
+        await _outbox.sync_subscriptions(self.engines.commands(kernel), self.handlers)
+
+    async def call(self, module: str, function: Callable[..., Any]) -> Any:
+        """
+        Await a declared function such as a seed or a health check, with what its parameters ask for.
+
+        Raises:
+            StartupError: a parameter cannot be provided.
+        """
+        plan = self._plan(module, function)
+        return await plan.function(**plan.arguments(Unit(current())))
+
+    async def check(self, module: str, health: HealthCheck) -> None:
+        """Run one health check within its time; raises when the thing is away."""
+        async with asyncio.timeout(health.timeout_seconds):
+            await self.call(module, health.check)
+
+    @property
+    def authenticators(self) -> dict[str, Authenticator]:
+        """Authenticators by scheme, once services are started."""
+        found: dict[str, Authenticator] = {}
+        for plugin in self.active:
+            wanted = self.declared[plugin.name].authenticator
+            if wanted is not None:
+                authenticator = cast("Authenticator", self.wiring.resolve(plugin.name, wanted))
+                found[authenticator.scheme.lower()] = authenticator
+        return found
+
+    # ── assembly ─────────────────────────────────────────────────────────────────────────────────
+
+    def _collect(self) -> None:
+        hooks = self._hooks
+        declared = {plugin.name: Declared() for plugin in hooks.plugins}
+        for name, model in hooks.collect("register_settings").items():
+            try:
+                declared[name].settings = read_module_settings(name, model, self._source)
+            except StartupError as error:
+                hooks.fail(self._plugin(name), error)
+        hooks.settle()
+        simple = {
+            "register_services": "services",
+            "register_event_handlers": "subscriptions",
+            "register_permissions": "permissions",
+            "register_migrations": "migrations",
+            "register_seeds": "seeds",
+            "register_health_checks": "health_checks",
+            "register_routes": "routers",
+            "authenticate": "authenticator",
+        }
+        for hook, attribute in simple.items():
+            for name, value in hooks.collect(hook).items():
+                setattr(declared[name], attribute, value)
+        for name, value in hooks.collect("register_tasks").items():
+            declared[name].tasks = [item for item in value if isinstance(item, Task)]
+            declared[name].schedules = [item for item in value if isinstance(item, Schedule)]
+        self.declared = declared
+        _Checks(self).run()
+        self._forget_failed()
+
+    def _wire(self) -> None:
+        """Plan every function; a plugin whose plan fails is dropped, and the rest planned anew without it."""
+        while True:
+            active = list(self.active)
+            self.wiring = Wiring(active, {n: d.services for n, d in self.declared.items()}, self._offers(), self._own())
+            commands, queries, subscribers = self._plan_messages()
+            for name, problem in self.wiring.problems:
+                self._hooks.fail(self._plugin(name), problem)
+            self._hooks.settle()
+            self._forget_failed()
+            if len(self.active) == len(active):
+                break
+        self.bus = Bus(
+            engines=self.engines,
+            clock=self.clock,
+            commands=commands,
+            queries=queries,
+            subscribers=subscribers,
+            tasks={task.command.wire_name: task for declared in self.declared.values() for task in declared.tasks},
+            codec=EventCodec(
+                {s.subscription.event.wire_name: s.subscription.event for s in subscribers.values()},
+                {t.command.wire_name: t.command for declared in self.declared.values() for t in declared.tasks},
+            ),
+            offers=lambda uow: {},
+            ring=self._ring,
+            forget=self.standings.after_commit,
+        )
+
+    def _plan_messages(
+        self,
+    ) -> tuple[dict[type[Command[Any]], Handler], dict[type[Query[Any]], Handler], dict[str, EventHandler]]:
+        commands: dict[type[Command[Any]], Handler] = {}
+        queries: dict[type[Query[Any]], Handler] = {}
+        subscribers: dict[str, EventHandler] = {}
+        for name, declared in self.declared.items():
+            for command, function in declared.services.commands.items():
+                if (plan := self.wiring.plan(name, function, skip=1)) is not None:
+                    commands[command] = Handler(name, plan)
+            for query, function in declared.services.queries.items():
+                if (plan := self.wiring.plan(name, function, skip=1)) is not None:
+                    queries[query] = Handler(name, plan)
+            for subscription in declared.subscriptions:
+                if (plan := self.wiring.plan(name, subscription.handler, skip=1)) is not None:
+                    subscribers[subscription.name] = EventHandler(Handler(name, plan), subscription)
+            for seed in (*declared.seeds, *declared.health_checks):
+                self.wiring.plan(name, seed.run if isinstance(seed, Seed) else seed.check)
+        return commands, queries, subscribers
+
+    def _offers(self) -> dict[type[Any], KernelOffer]:
+        def always(value: Any) -> KernelOffer:
+            return KernelOffer(lambda _module, _unit: value, Scope.APPLICATION)
+
+        def of_unit(wanted: type[Any]) -> KernelOffer:
+            return KernelOffer(lambda _module, unit: unit.offers[wanted], Scope.UNIT_OF_WORK, writes=True)
+
+        return {
+            KernelSettings: always(self.settings),
+            Clock: always(self.clock),
+            Keys: always(self.keys),
+            Cursors: always(self.cursors),
+            Permissions: always(SimpleNamespace(all=lambda: self.permissions)),
+            Execute: always(self.bus_execute),
+            Ask: always(self.bus_ask),
+            Reads: KernelOffer(lambda module, _unit: self.reads(module), Scope.APPLICATION),
+            Extensions: KernelOffer(lambda _module, _unit: self._hooks, Scope.APPLICATION),
+            Kernel: KernelOffer(lambda _module, _unit: self, Scope.APPLICATION),
+            SqlUnitOfWork: of_unit(SqlUnitOfWork),
+            UnitOfWork: of_unit(SqlUnitOfWork),
+            Outbox: of_unit(SqlUnitOfWork),
+            Jobs: of_unit(SqlUnitOfWork),
+            Standings: KernelOffer(lambda _m, unit: UowStandings(unit.offers[SqlUnitOfWork]), Scope.UNIT_OF_WORK, True),
+            EventMetadata: KernelOffer(lambda _m, unit: _metadata(unit.offers[Delivery]), Scope.UNIT_OF_WORK),
+            Principal: KernelOffer(lambda _m, unit: unit.context.principal, Scope.UNIT_OF_WORK),
+            Context: KernelOffer(lambda _m, unit: unit.context, Scope.UNIT_OF_WORK),
+        }
+
+    def _own(self) -> dict[str, dict[type[Any], Any]]:
+        return {
+            name: {type(declared.settings): declared.settings}
+            for name, declared in self.declared.items()
+            if declared.settings is not None
+        }
+
+    def reads(self, module: str) -> Reads:
+        """Return the read side as a module sees it, with its own role."""
+        return Reads(self.engines, module, self.cursors)
+
+    async def bus_execute(self, command: Command[Any], before_commit: Sequence[BeforeCommit] = ()) -> Any:
+        """Execute as the current principal; what the port `Execute` is."""
+        return await self.bus.execute(command, before_commit)
+
+    async def bus_ask(self, query: Query[Any]) -> Any:
+        """Ask as the current principal; what the port `Ask` is."""
+        return await self.bus.ask(query)
+
+    def _ring(self, ids: Sequence[Any]) -> None:
+        if ids and self._bell is not None:
+            self._bell.ring(ids)
+            if self._wake is not None:  # API and worker in one process need no Redis in between
+                self._wake()
+
+    def _plan(self, module: str, function: Callable[..., Any]) -> Plan:
+        known = len(self.wiring.problems)
+        plan = self.wiring.plan(module, function)
+        if plan is None:
+            raise self.wiring.problems[known][1]
+        return plan
+
+    def _plugin(self, name: str) -> Plugin:
+        return next(plugin for plugin in self._hooks.plugins if plugin.name == name)
+
+    def _forget_failed(self) -> None:
+        names = {plugin.name for plugin in self.active}
+        self.declared = {name: declared for name, declared in self.declared.items() if name in names}
+
+    def _drop_failed(self) -> None:
+        """After services have started: stop serving handlers of a plugin that could not start."""
+        self._forget_failed()
+        for name, subscriber in list(self.bus.subscribers.items()):
+            if subscriber.handler.module not in self.declared:
+                del cast("dict[str, EventHandler]", self.bus.subscribers)[name]
+        known = {name for declared in self.declared.values() for name in _names(declared.tasks)}
+        for name in list(self.bus.tasks):
+            if name not in known:
+                del cast("dict[str, Task]", self.bus.tasks)[name]
+
+    @contextlib.asynccontextmanager
+    async def _starting(self, name: str) -> AsyncIterator[None]:
+        """Contain one plugin's service factory: a failure or a hang costs only that plugin."""
+        plugin = self._plugin(name)
+        try:
+            with deadline(self.settings.startup_timeout_seconds):
+                async with asyncio.timeout(self.settings.startup_timeout_seconds):
+                    yield
+        except (Exception, PluginHung) as error:
+            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            failure = HookFailed(name, f"starting its services failed: {reason}", "see the log for its traceback")
+            failure.__cause__ = error
+            logger.error("plugin failed to start", plugin=name, reason=reason, exc_info=error)
+            self._hooks.fail(plugin, failure)
+            self._hooks.settle()
+
+
+@dataclass
+class _Metadata:
+    """`ports.EventMetadata` of one delivery."""
+
+    event_id: Any
+    occurred_at: Any
+    aggregate_type: str
+    aggregate_id: Any
+    actor_id: Any
+    correlation_id: str
+    attempt: int
+
+
+def _metadata(delivery: Delivery) -> _Metadata:
+    return _Metadata(
+        event_id=delivery.event_id,
+        occurred_at=delivery.occurred_at,
+        aggregate_type=delivery.aggregate_type,
+        aggregate_id=delivery.aggregate_id,
+        actor_id=delivery.actor_id,
+        correlation_id=delivery.correlation_id,
+        attempt=delivery.attempt,
+    )
+
+
+def _names(tasks: Sequence[Task]) -> list[str]:
+    return [task.command.wire_name for task in tasks]
+
+
+def replace_plugin(plugin: Plugin) -> Plugin:
+    """Return a fresh copy of the built-in plugin, so that two kernels in one process share no state."""
+    return Plugin(
+        name=plugin.name,
+        version=plugin.version,
+        distribution=plugin.distribution,
+        manifest=plugin.manifest,
+        module=_operations,
+    )
+
+
+class _Checks:
+    """What plugins declared, compared with their manifests and with each other."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel, self._hooks = kernel, kernel._hooks
+        self._declared = kernel.declared
+
+    def run(self) -> None:
+        """Mark every plugin that breaks a rule; raises `StartupFailed` when a required one does."""
+        for plugin in self._hooks.active:
+            declared = self._declared[plugin.name]
+            self._check_names(plugin, declared)
+            self._check_interactions(plugin, declared)
+            self._check_tasks(plugin, declared)
+            self._check_migrations(plugin, declared)
+        self._check_unique("permission", lambda d: [p.name for p in d.permissions])
+        self._check_unique("handler name", lambda d: [s.name for s in d.subscriptions])
+        self._check_unique("route", lambda d: [key for router in d.routers for key in _route_keys(router)])
+        self._check_events()
+        self._check_routes()
+        self._hooks.settle()
+
+    def _check_names(self, plugin: Plugin, declared: Declared) -> None:
+        names = [
+            *(("subscription", s.name) for s in declared.subscriptions),
+            *(("schedule", s.name) for s in declared.schedules),
+        ]
+        for what, name in names:
+            if not name.startswith(f"{plugin.name}."):
+                hint = f"call it {plugin.name}.{name.rpartition('.')[2]}"
+                self._fail(plugin, InvalidManifest(plugin.name, f"its {what} {name} does not begin with its own name", hint))
+
+    def _check_interactions(self, plugin: Plugin, declared: Declared) -> None:
+        for subscription in declared.subscriptions:
+            owner = subscription.event.wire_name.partition(".")[0]
+            if owner not in (plugin.name, *plugin.manifest.consumes):
+                problem = f"it subscribes to {subscription.event.wire_name}, but its plugin.toml does not let it consume {owner}"
+                self._fail(plugin, ForbiddenInteraction(plugin.name, problem, f'add "{owner}" to consumes, if wanted'))
+
+    def _check_tasks(self, plugin: Plugin, declared: Declared) -> None:
+        commands = set(declared.services.commands)
+        tasks = {task.command for task in declared.tasks}
+        for task in tasks - commands:
+            problem = f"the task {task.wire_name} has no command handler"
+            self._fail(plugin, MissingService(plugin.name, problem, "add it to the commands of register_services"))
+        for schedule in declared.schedules:
+            if type(schedule.command) not in tasks:
+                problem = f"the schedule {schedule.name} executes a command that is no task"
+                self._fail(plugin, MissingService(plugin.name, problem, "add a Task for it to register_tasks"))
+
+    def _check_migrations(self, plugin: Plugin, declared: Declared) -> None:
+        metadata = declared.migrations.metadata if declared.migrations else None
+        for part in metadata if isinstance(metadata, tuple) else (metadata,):
+            foreign = sorted({t.fullname for t in part.tables.values() if t.schema != plugin.name}) if part is not None else []
+            if foreign and plugin.name != KERNEL:
+                problem = f"its metadata has tables outside its schema: {', '.join(foreign)}"
+                self._fail(plugin, NameCollision(plugin.name, problem, f'use module_metadata("{plugin.name}")'))
+
+    def _check_unique(self, what: str, names: Callable[[Declared], Sequence[str]]) -> None:
+        owners: dict[str, str] = {}
+        for plugin in self._hooks.active:
+            for name in names(self._declared[plugin.name]):
+                owner = owners.setdefault(name, plugin.name)
+                if owner != plugin.name:
+                    problem = f"{owner} and {plugin.name} both declare the {what} {name}"
+                    self._fail(plugin, NameCollision(plugin.name, problem, "rename one of them"))
+
+    def _check_events(self) -> None:
+        owners: dict[str, type[Event]] = {}
+        active = {plugin.name: plugin for plugin in self._hooks.active}
+        for event in _subclasses(Event):
+            module = event.__module__.partition(".")[0]
+            plugin, name = active.get(module), getattr(event, "wire_name", "")
+            if plugin is None:
+                continue
+            if not name.startswith(f"{module}."):
+                hint = f'wire_name: ClassVar[str] = "{module}.…"'
+                self._fail(plugin, NameCollision(module, f"the event {event.__name__} is called {name!r}", hint))
+            elif name in owners and owners[name] is not event:
+                problem = f"{owners[name].__qualname__} and {event.__qualname__} are both called {name}"
+                self._fail(plugin, NameCollision(module, problem, "rename one of them"))
+            owners[name] = event
+
+    def _check_routes(self) -> None:
+        known = {permission.name for permission in self._kernel.permissions}
+        for plugin in self._hooks.active:
+            for router in self._declared[plugin.name].routers:
+                for route in router.routes:
+                    path: str = getattr(route, "path", "")
+                    if plugin.name != KERNEL and not any(_below(path, prefix) for prefix in plugin.manifest.paths):
+                        hint = f'add "/{path.split("/")[1]}" to paths in plugin.toml'
+                        self._fail(plugin, InvalidManifest(plugin.name, f"its route {path} is outside its paths", hint))
+                    permission = getattr(getattr(route, "options", None), "permission", None)
+                    if permission is not None and permission not in known:
+                        hint = "declare it in register_permissions"
+                        self._fail(plugin, MissingService(plugin.name, f"its route {path} needs {permission}, which nobody declares", hint))
+
+    def _fail(self, plugin: Plugin, error: StartupError) -> None:
+        self._hooks.fail(plugin, error)
+
+
+def _route_keys(router: Any) -> list[str]:
+    return [f"{method} {route.path}" for route in router.routes for method in sorted(getattr(route, "methods", None) or ())]
+
+
+def _below(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(prefix.rstrip("/") + "/")
+
+
+def _subclasses(root: type[Event]) -> list[type[Event]]:
+    found: list[type[Event]] = []
+    for child in root.__subclasses__():
+        found += [child, *_subclasses(child)]
+    return found
