@@ -104,7 +104,9 @@ _FIELDS = (
 
 def digest(row: Mapping[str, Any]) -> bytes:
     """Return the SHA-256 over every field of one line, in a fixed order and spelling."""
-    ordered = [row["occurred_at"].astimezone(UTC).isoformat() if k == "occurred_at" else row[k] for k in _ORDER]
+    ordered = [
+        row["occurred_at"].astimezone(UTC).isoformat() if k == "occurred_at" else row[k] for k in _ORDER
+    ]
     return hashlib.sha256(dumps(ordered).encode()).digest()
 
 
@@ -151,7 +153,8 @@ async def extend_chain(connection: AsyncConnection[Any], *, batch_count: int = 1
             links.append((position, digest_, previous, entry["id"]))
         if links:
             await cursor.executemany(
-                "UPDATE audit.audit_chain SET position = %s, digest = %s, hash = %s, chained_at = now() WHERE audit_id = %s",
+                "UPDATE audit.audit_chain SET position = %s, digest = %s, hash = %s, chained_at = now()"
+                " WHERE audit_id = %s",
                 links,
             )
         return len(links)
@@ -199,10 +202,17 @@ async def verify(connection: AsyncConnection[Any], *, expected_head: str | None 
             previous, count = bytes(row["hash"]), count + 1
             seen_head = seen_head or previous.hex() == expected_head
     if not seen_head:
-        return Verdict(count, previous.hex(), count + 1, "the head noted earlier is no longer part of the chain: its tail was cut")
+        return Verdict(
+            count,
+            previous.hex(),
+            count + 1,
+            "the head noted earlier is no longer part of the chain: its tail was cut",
+        )
     forged, waiting = await _unchained(connection)
     if forged is not None:
-        return Verdict(count, previous.hex(), count + 1, f"the line {forged} was slipped in behind the chain's back")
+        return Verdict(
+            count, previous.hex(), count + 1, f"the line {forged} was slipped in behind the chain's back"
+        )
     return Verdict(count, previous.hex(), waiting_count=waiting)
 
 

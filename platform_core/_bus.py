@@ -231,11 +231,15 @@ class Bus:
         )
 
     async def _call(
-        self, handler: Handler, message: Any, uow: SqlUnitOfWork, context: Context, extra: Mapping[type[Any], Any]
+        self,
+        handler: Handler,
+        message: Any,
+        uow: SqlUnitOfWork,
+        context: Context,
+        extra: Mapping[type[Any], Any],
     ) -> Any:
         unit = Unit(context, {SqlUnitOfWork: uow, **self._offers(uow), **extra})
         return await handler.plan.function(message, **handler.plan.arguments(unit))
 
     def _unit_of_work(self, module: str, context: Context) -> SqlUnitOfWork:
         return SqlUnitOfWork(self._engines.commands(module), self._clock, context)
-

@@ -46,7 +46,9 @@ from platform_core.errors import (
 )
 
 KERNEL = "platform"
-RESERVED_NAMES = frozenset({KERNEL, "audit", "public", "information_schema", "platform_core", "seeds", "alembic"})
+RESERVED_NAMES = frozenset(
+    {KERNEL, "audit", "public", "information_schema", "platform_core", "seeds", "alembic"}
+)
 
 
 class _LinkModel(BaseModel):
@@ -171,7 +173,13 @@ def _find(allowed: Sequence[str], findings: _Findings) -> dict[str, Plugin]:
                 offers.setdefault(entry_point.name, []).append((entry_point, distribution))
     for name in allowed:
         if name not in offers:
-            findings.add(MissingPlugin(name, "PLATFORM_MODULES names it, but it is not installed", f"pip install platform-plugin-{name.replace('_', '-')}, or correct PLATFORM_MODULES"))
+            findings.add(
+                MissingPlugin(
+                    name,
+                    "PLATFORM_MODULES names it, but it is not installed",
+                    f"pip install platform-plugin-{name.replace('_', '-')}, or correct PLATFORM_MODULES",
+                )
+            )
     plugins: dict[str, Plugin] = {}
     for name, found in sorted(offers.items()):
         if len(found) > 1:
@@ -184,9 +192,17 @@ def _find(allowed: Sequence[str], findings: _Findings) -> dict[str, Plugin]:
     return plugins
 
 
-def _read(name: str, entry_point: EntryPoint, distribution: Distribution, findings: _Findings) -> Plugin | None:
+def _read(
+    name: str, entry_point: EntryPoint, distribution: Distribution, findings: _Findings
+) -> Plugin | None:
     if not re.fullmatch(r"[a-z][a-z0-9_]{1,40}", name) or name in RESERVED_NAMES:
-        findings.add(InvalidManifest(name, "is not a possible name", "snake_case, 2–41 characters, not reserved: it is also the schema"))
+        findings.add(
+            InvalidManifest(
+                name,
+                "is not a possible name",
+                "snake_case, 2 to 41 characters, not reserved: it is also the schema",
+            )
+        )
         return None
     try:
         manifest = read_manifest(entry_point.module.partition(".")[0], name)
@@ -210,28 +226,38 @@ def read_manifest(package: str, name: str) -> Manifest:
         InvalidManifest: it is missing or breaks its schema, or the package has another name than the plugin.
     """
     if package != name:
-        raise InvalidManifest(name, f"its code lives in the package {package!r}", f"one name, five places: rename the package to {name}")
+        raise InvalidManifest(
+            name,
+            f"its code lives in the package {package!r}",
+            f"one name, five places: rename the package to {name}",
+        )
     spec = importlib.util.find_spec(package)
     locations = list(spec.submodule_search_locations or ()) if spec else []
-    path = next((Path(place) / "plugin.toml" for place in locations if (Path(place) / "plugin.toml").is_file()), None)
+    path = next(
+        (Path(place) / "plugin.toml" for place in locations if (Path(place) / "plugin.toml").is_file()), None
+    )
     if path is None:
-        raise InvalidManifest(name, "there is no plugin.toml in its package", "add one, and include it in the wheel")
+        raise InvalidManifest(
+            name, "there is no plugin.toml in its package", "add one, and include it in the wheel"
+        )
     try:
         return Manifest.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as error:
         raise InvalidManifest(name, f"plugin.toml is no TOML: {error}") from error
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)
+        )
         raise InvalidManifest(name, f"plugin.toml: {problems}") from error
 
 
 def _check_versions(plugins: Mapping[str, Plugin], findings: _Findings) -> None:
     by_distribution = {canonicalize_name(plugin.distribution): plugin for plugin in plugins.values()}
     for plugin in plugins.values():
-        assert plugin.entry_point is not None and plugin.entry_point.dist is not None  # noqa: S101  # set by `_read`
+        distribution = plugin.entry_point.dist if plugin.entry_point else None
         required: set[str] = set()
         optional: set[str] = set()
-        for text in plugin.entry_point.dist.requires or ():
+        for text in (distribution.requires if distribution else None) or ():
             requirement = Requirement(text)
             name = canonicalize_name(requirement.name)
             if name == "platform-core":
@@ -244,24 +270,44 @@ def _check_versions(plugins: Mapping[str, Plugin], findings: _Findings) -> None:
                 (optional if is_extra else required).add(neighbour.name)
             elif not is_extra and name.startswith("platform-plugin-"):
                 module = name.removeprefix("platform-plugin-").replace("-", "_")
-                findings.add(MissingPlugin(plugin.name, f"needs {module}, which is not loaded", f"pip install {name}, and name it in PLATFORM_MODULES if that is set"), plugin)
+                findings.add(
+                    MissingPlugin(
+                        plugin.name,
+                        f"needs {module}, which is not loaded",
+                        f"pip install {name}, and name it in PLATFORM_MODULES if that is set",
+                    ),
+                    plugin,
+                )
         plugin.requires, plugin.optional = tuple(sorted(required)), tuple(sorted(optional - required))
 
 
 def _check_version(plugin: Plugin, requirement: Requirement, installed: str, findings: _Findings) -> None:
     if not requirement.specifier.contains(Version(installed), prereleases=True):
         problem = f"needs {requirement.name} {requirement.specifier}, but {installed} is installed"
-        findings.add(IncompatibleVersion(plugin.name, problem, f"upgrade {requirement.name} or {plugin.distribution}"), plugin)
+        findings.add(
+            IncompatibleVersion(plugin.name, problem, f"upgrade {requirement.name} or {plugin.distribution}"),
+            plugin,
+        )
 
 
 def _check_manifests(plugins: Mapping[str, Plugin], findings: _Findings) -> None:
     for plugin in plugins.values():
         neighbours = {*plugin.requires, *plugin.optional}
-        for verb, names in (("query", plugin.manifest.queries), ("consume events of", plugin.manifest.consumes)):
+        for verb, names in (
+            ("query", plugin.manifest.queries),
+            ("consume events of", plugin.manifest.consumes),
+        ):
             for name in names:
                 if name in plugins and name not in neighbours and name != plugin.name:
                     problem = f"plugin.toml lets it {verb} {name}, but its package does not depend on it"
-                    findings.add(ForbiddenInteraction(plugin.name, problem, f"add platform-plugin-{name.replace('_', '-')} to its dependencies or extras"), plugin)
+                    findings.add(
+                        ForbiddenInteraction(
+                            plugin.name,
+                            problem,
+                            f"add platform-plugin-{name.replace('_', '-')} to its dependencies or extras",
+                        ),
+                        plugin,
+                    )
 
 
 def _check_paths(plugins: Mapping[str, Plugin], findings: _Findings) -> None:
@@ -273,7 +319,10 @@ def _check_paths(plugins: Mapping[str, Plugin], findings: _Findings) -> None:
             elif path in owners:
                 other = owners[path]
                 problem = f"{other.name} and {plugin.name} both claim the path {path}"
-                findings.add(NameCollision(plugin.name, problem, "uninstall one of them"), None if other.is_required else plugin)
+                findings.add(
+                    NameCollision(plugin.name, problem, "uninstall one of them"),
+                    None if other.is_required else plugin,
+                )
             else:
                 owners[path] = plugin
 
@@ -285,7 +334,13 @@ def _order(plugins: Mapping[str, Plugin], findings: _Findings) -> list[Plugin]:
         sorter.prepare()
     except CycleError as error:
         circle = list(reversed(error.args[1]))
-        findings.add(PluginCycle(circle[0], f"{' → '.join(circle)} need each other in a circle", "let one side react to the other's events instead"))
+        findings.add(
+            PluginCycle(
+                circle[0],
+                f"{' → '.join(circle)} need each other in a circle",
+                "let one side react to the other's events instead",
+            )
+        )
         return [plugins[name] for name in sorted(plugins)]
     ordered: list[Plugin] = []
     while sorter.is_active():
@@ -302,7 +357,10 @@ def spread_failures(ordered: Sequence[Plugin], findings: _Findings | None = None
     for plugin in ordered:
         broken = sorted(failed.intersection(plugin.requires))
         if broken and plugin.error is None:
-            findings.add(MissingPlugin(plugin.name, f"needs {', '.join(broken)}, which failed", "mend that first"), plugin)
+            findings.add(
+                MissingPlugin(plugin.name, f"needs {', '.join(broken)}, which failed", "mend that first"),
+                plugin,
+            )
             failed.add(plugin.name)
 
 
@@ -400,12 +458,15 @@ class Hooks:
         function = self._implementation(plugin, hook)
         if function is None or plugin.error is not None:
             return None
+        declared = None
         with self._guarded(plugin, f"its hook {hook}"):
-            return function()
-        return None
+            declared = function()
+        return declared
 
     def _import(self, plugin: Plugin) -> None:
-        if plugin.error is not None or any(other.error for other in self.plugins if other.name in plugin.requires):
+        if plugin.error is not None or any(
+            other.error for other in self.plugins if other.name in plugin.requires
+        ):
             return
         if plugin.module is None:
             assert plugin.entry_point is not None  # noqa: S101  # only built-in plugins come imported
@@ -432,7 +493,9 @@ class Hooks:
             for name, function in _implementations(plugin.module).items():
                 if name not in self._spec_owners:
                     hint = "check the spelling; `platform modules show` lists the hooks"
-                    self.fail(plugin, UnknownHook(plugin.name, f"it implements {name}, which nobody declares", hint))
+                    self.fail(
+                        plugin, UnknownHook(plugin.name, f"it implements {name}, which nobody declares", hint)
+                    )
                 elif inspect.iscoroutinefunction(function):
                     problem = f"its hook {name} is async; hooks return declarations and do no I/O"
                     self.fail(plugin, HookFailed(plugin.name, problem, "make it a plain function"))
@@ -447,9 +510,11 @@ class Hooks:
                 yield
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a plugin may raise anything, SystemExit included
+        except BaseException as error:  # noqa: BLE001  # a plugin may raise anything
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            failure = HookFailed(plugin.name, f"{what} failed: {reason}", "see the traceback with --debug, or ask its author")
+            failure = HookFailed(
+                plugin.name, f"{what} failed: {reason}", "see the traceback with --debug, or ask its author"
+            )
             failure.__cause__ = error
             self.fail(plugin, failure)
 
@@ -459,4 +524,8 @@ def _spec_names(module: ModuleType) -> list[str]:
 
 
 def _implementations(module: ModuleType | None) -> dict[str, Callable[[], Any]]:
-    return {name: value for name, value in vars(module).items() if hasattr(value, f"{PROJECT_NAME}_impl")} if module else {}
+    return (
+        {name: value for name, value in vars(module).items() if hasattr(value, f"{PROJECT_NAME}_impl")}
+        if module
+        else {}
+    )

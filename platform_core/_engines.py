@@ -7,12 +7,12 @@ Private to the kernel. A module that leaks connections exhausts its own pool and
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -24,9 +24,21 @@ KERNEL = "platform"
 """The kernel's own schema and pool."""
 
 
+LONGEST_NAME_BYTES = 63
+"""PostgreSQL cuts longer identifiers off without a word."""
+
+
 def role_name(database: str, module: str) -> str:
-    """Return the database role of a module; roles are cluster-wide, so the database is part of the name."""
-    return f"{database}_{module}"[:63]
+    """
+    Return the database role of a module; roles are cluster-wide, so the database is part of the name.
+
+    A name that would not fit ends in a digest of the whole, so that two modules never share a role.
+    """
+    name = f"{database}_{module}"
+    if len(name.encode()) <= LONGEST_NAME_BYTES:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return f"{name.encode()[: LONGEST_NAME_BYTES - 13].decode(errors='ignore')}_{digest}"
 
 
 @contextlib.contextmanager
@@ -61,12 +73,14 @@ class Engines:
 
     Args:
         settings: addresses and pool sizes.
-        roles: whether connections take their module's role (`SET ROLE` in the start-up packet).
+        roles: module → database role that its connections take (`SET ROLE` in the start-up packet), the kernel's
+            own among them; a module that is missing connects with the login's rights. From
+            `_migrations.read_database`, before the first connection of a pool is made.
     """
 
-    def __init__(self, settings: KernelSettings, *, roles: bool = False) -> None:
+    def __init__(self, settings: KernelSettings, *, roles: Mapping[str, str] | None = None) -> None:
         self._settings = settings
-        self.roles = roles
+        self.roles: Mapping[str, str] = roles or {}
         self._engines: dict[_Key, AsyncEngine] = {}
 
     def commands(self, module: str) -> AsyncEngine:
@@ -124,9 +138,9 @@ class Engines:
     def _options(self, key: _Key) -> str:
         timeout = int(self._settings.database_statement_timeout_seconds * 1000)
         parts = [f"-c statement_timeout={timeout}", f"-c idle_in_transaction_session_timeout={timeout * 2}"]
-        if self.roles and key.module != KERNEL:
-            database = make_url(self._settings.database_url.get_secret_value()).database or ""
-            parts.append(f"-c role={role_name(database, key.module)}")
+        if role := self.roles.get(key.module):
+            escaped = role.replace("\\", r"\\").replace(" ", r"\ ")
+            parts.append(f"-c role={escaped}")
         return " ".join(parts)
 
 

@@ -1,8 +1,8 @@
 """
 Deliveries: who gets which event, claimed with a lease, finished in the handler's own statement; private to the kernel.
 
-One row per (event, handler) and one per job. `available_at` is both the earliest next attempt and the end of a lease, so
-a delivery whose worker died is simply due again. Every attempt is counted before the handler runs, so that one which
+One row per (event, handler) and one per job. `available_at` is both the earliest next attempt and the end of a
+lease: a delivery whose worker died is due again. Every attempt is counted before the handler runs, so that one which
 kills its process still ends as a dead letter. The database's clock is the only one that counts.
 """
 
@@ -114,7 +114,8 @@ async def claim(
     with translated():
         async with engine.connect() as connection:
             rows = await connection.execute(
-                _CLAIM, {"handlers": list(handlers), "token": token, "count": count, "lease_seconds": lease_seconds}
+                _CLAIM,
+                {"handlers": list(handlers), "token": token, "count": count, "lease_seconds": lease_seconds},
             )
             return [Delivery(**row) for row in rows.mappings()]
 
@@ -173,7 +174,7 @@ async def park(engine: AsyncEngine, delivery: Delivery, reason: str) -> None:
 
 def backoff_seconds(retry: Retry, attempt: int) -> float:
     """Return the wait after the given attempt: doubling, capped, with up to 25 % jitter on top."""
-    wait = min(retry.first_seconds * 2 ** (attempt - 1), retry.longest_seconds)
+    wait: float = min(retry.first_seconds * 2 ** (attempt - 1), retry.longest_seconds)
     return wait * (1 + random.random() / 4)  # noqa: S311  # jitter, no secret
 
 
@@ -186,17 +187,25 @@ async def sync_subscriptions(engine: AsyncEngine, known: Sequence[tuple[str, str
     """
     if not known:
         return
-    rows = [{"handler": handler, "event_name": event, "module": module} for handler, event, module in sorted(known)]
+    rows = [
+        {"handler": handler, "event_name": event, "module": module}
+        for handler, event, module in sorted(known)
+    ]
     statement = insert(subscriptions).values(rows)
     statement = statement.on_conflict_do_update(
         index_elements=["handler"],
-        set_={"event_name": statement.excluded.event_name, "module": statement.excluded.module, "seen_at": text("now()")},
+        set_={
+            "event_name": statement.excluded.event_name,
+            "module": statement.excluded.module,
+            "seen_at": text("now()"),
+        },
     )
     async with engine.connect() as connection:
         await connection.execute(statement)
         await connection.execute(
             text(
-                "UPDATE platform.deliveries SET status = 'pending', available_at = now(), attempts_count = 0, finished_at = NULL"
+                "UPDATE platform.deliveries SET status = 'pending', available_at = now(), attempts_count = 0,"
+                " finished_at = NULL"
                 " WHERE handler = ANY(:handlers)"
                 " AND (status = 'parked' OR (status = 'dead' AND last_error LIKE :orphaned))"
             ).bindparams(bindparam("handlers", type_=ARRAY(Text))),
@@ -260,14 +269,17 @@ async def retry_now(engine: AsyncEngine, delivery_id: UUID) -> None:
     """
     changed = await _run(
         engine,
-        "UPDATE platform.deliveries SET status = 'pending', attempts_count = 0, available_at = now(), finished_at = NULL,"
+        "UPDATE platform.deliveries SET status = 'pending', attempts_count = 0, available_at = now(),"
+        " finished_at = NULL,"
         " lease_token = NULL WHERE id = :id AND status IN ('dead', 'parked')",
         id=delivery_id,
     )
     if not changed:
         async with engine.connect() as connection:
             status = await connection.scalar(
-                select(column("status")).select_from(text("platform.deliveries")).where(column("id") == literal(delivery_id))
+                select(column("status"))
+                .select_from(text("platform.deliveries"))
+                .where(column("id") == literal(delivery_id))
             )
         if status is None:
             raise NotFound("There is no such delivery.")

@@ -28,7 +28,6 @@ from sqlalchemy.dialects.postgresql import INET, JSONB
 
 from platform_core.db import module_metadata
 
-
 PLATFORM = module_metadata("platform")
 AUDIT = module_metadata("audit")
 
@@ -87,7 +86,7 @@ audit_chain = Table(
     Column("hash", LargeBinary),
     _moment("chained_at", nullable=True),
     Index("ix_audit_chain_waiting", "audit_id", postgresql_where=text("position IS NULL")),
-    comment="One link per audit line, hash = SHA-256(previous hash, position, digest); waiting while it has no position.",
+    comment="One link per audit line, hash = SHA-256(previous hash, position, digest); no position: waiting.",
 )
 
 subscriptions = Table(

@@ -35,10 +35,14 @@ from platform_core.domain import Aggregate, Command, Event, new_id
 from platform_core.errors import ConcurrentUpdate, DomainError
 from platform_core.ports import Clock
 
-_DIALECT = PGDialect_psycopg(paramstyle="pyformat")
+_DIALECT: Any = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
 
 UNEXPECTED_COUNT = "P0409"
-"""SQLSTATE raised by `platform.expect` (see the kernel's first revision) when a write touched another number of rows."""
+"""SQLSTATE raised by `platform.expect` (the kernel's first revision): a write touched another number of rows."""
+
+
+_DELIVERIES_MADE = "(SELECT array_agg(id) FROM made_deliveries) AS deliveries"
+_JOBS_MADE = "(SELECT array_agg(id) FROM made_jobs) AS jobs"
 
 
 @dataclass(slots=True)
@@ -109,7 +113,7 @@ class SqlUnitOfWork:
         self._notes: list[tuple[str, str]] = []
         self._constraints: dict[str, type[DomainError]] = {}
         self.changes = Changes()
-        self.revoked: list[UUID] = []
+        self.revoked: list[Any] = []
 
     # ── for handlers and adapters ────────────────────────────────────────────────────────────────
 
@@ -145,7 +149,7 @@ class SqlUnitOfWork:
         resource: tuple[str, UUID] | None = None,
     ) -> None:
         compiled = statement.compile(dialect=_DIALECT)
-        processors = compiled._bind_processors  # the dialect's own conversion of JSON, enums and arrays
+        processors: dict[str, Any] = compiled._bind_processors  # type: ignore[assignment]  # the dialect's own conversion of JSON, enums and arrays
         params = {
             name: processors[name](value) if name in processors else value
             for name, value in compiled.params.items()
@@ -237,7 +241,11 @@ class SqlUnitOfWork:
     def _collect_rows(self, tracked: _Tracked) -> None:
         mapping, aggregate = tracked.mapping, tracked.aggregate
         after = mapping.rows(aggregate)
-        changed = {key for key in after.keys() | tracked.before.keys() if _values(after, key) != _values(tracked.before, key)}
+        changed = {
+            key
+            for key in after.keys() | tracked.before.keys()
+            if _values(after, key) != _values(tracked.before, key)
+        }
         if not changed:
             return
         root = (mapping.table.fullname, aggregate.id)
@@ -250,7 +258,13 @@ class SqlUnitOfWork:
         self.changes.resource = self.changes.resource or (mapping.name, aggregate.id)
 
     def _difference(
-        self, before: Row | None, after: Row | None, aggregate: Aggregate, mapping: AggregateMap[Any], *, is_root: bool
+        self,
+        before: Row | None,
+        after: Row | None,
+        aggregate: Aggregate,
+        mapping: AggregateMap[Any],
+        *,
+        is_root: bool,
     ) -> None:
         if after is None:
             assert before is not None  # noqa: S101  # a key comes from one of both
@@ -285,7 +299,9 @@ class SqlUnitOfWork:
             parts.append(f"w{index} AS ({_prefixed(write.sql, tuple(write.params), prefix)} RETURNING 1)")
             params.update({prefix + name: value for name, value in write.params.items()})
             if write.expect is not None:
-                checks.append(f"platform.expect({index}, (SELECT count(*) FROM w{index}), {int(write.expect)})")
+                checks.append(
+                    f"platform.expect({index}, (SELECT count(*) FROM w{index}), {int(write.expect)})"  # noqa: S608  # numbers only
+                )
         if self._events:
             parts.append(_events_sql(len(self._events)))
             params.update(self._event_params())
@@ -296,8 +312,8 @@ class SqlUnitOfWork:
             checks.append(f"pg_notify(%(n{index}_channel)s, %(n{index}_payload)s)")
             params[f"n{index}_channel"], params[f"n{index}_payload"] = channel, payload
         columns = [
-            f"({'SELECT array_agg(id) FROM made_deliveries' if self._events else 'NULL::uuid[]'}) AS deliveries",
-            f"({'SELECT array_agg(id) FROM made_jobs' if self._jobs else 'NULL::uuid[]'}) AS jobs",
+            _DELIVERIES_MADE if self._events else "NULL::uuid[] AS deliveries",
+            _JOBS_MADE if self._jobs else "NULL::uuid[] AS jobs",
             *checks,
         ]
         head = f"WITH {', '.join(parts)} " if parts else ""
@@ -409,7 +425,9 @@ def _update(row: Row, changed: Mapping[str, Any], version: int | None) -> Write:
 
 
 def _delete(row: Row) -> Write:
-    return Write(_delete_sql(row.table.fullname, tuple(row.key)), {f"key_{n}": v for n, v in row.key.items()}, 1)
+    return Write(
+        _delete_sql(row.table.fullname, tuple(row.key)), {f"key_{n}": v for n, v in row.key.items()}, 1
+    )
 
 
 @functools.lru_cache(maxsize=1024)

@@ -107,7 +107,9 @@ class Wiring:
         Args:
             skip: leading parameters that the caller passes, such as the command.
         """
-        return self._try(module, lambda: self._plan(module, function, skip, (_name(function),), Scope.UNIT_OF_WORK))
+        return self._try(
+            module, lambda: self._plan(module, function, skip, (_name(function),), Scope.UNIT_OF_WORK)
+        )
 
     def resolve(self, module: str, wanted: type[Any]) -> Any:
         """Return the application-wide instance of `wanted` as `module` sees it; services must be started."""
@@ -161,11 +163,15 @@ class Wiring:
             return known
         label = service.provides.__qualname__
         if label in path:
-            raise MissingService(owner, f"{' → '.join((*path, label))} need each other in a circle", "split one of them")
+            raise MissingService(
+                owner, f"{' → '.join((*path, label))} need each other in a circle", "split one of them"
+            )
         plan = self._plan(owner, service.factory, 0, (*path, label), service.scope)
         if service.public and plan.writes:
             problem = f"{label} is public but can write; others may only read through it"
-            raise ForbiddenInteraction(owner, problem, "inject Reads instead of UnitOfWork, or make it private")
+            raise ForbiddenInteraction(
+                owner, problem, "inject Reads instead of UnitOfWork, or make it private"
+            )
         self._plans[id(service)] = plan
         if service.scope is Scope.APPLICATION:
             self._application.append((owner, service))
@@ -206,7 +212,7 @@ class Wiring:
         offer = self._offers.get(wanted)
         if offer is not None:
             if scope is Scope.APPLICATION and offer.scope is Scope.UNIT_OF_WORK:
-                problem = f"{' → '.join(path)} lives as long as the process, but {wanted.__qualname__} only as long as a command"
+                problem = f"{' → '.join(path)} outlives the command that {wanted.__qualname__} belongs to"
                 raise MissingService(module, problem, "declare it with per_unit_of_work")
             return (lambda unit: offer.get(module, unit)), offer.writes
         provider = self._providers.get(wanted)
@@ -216,7 +222,11 @@ class Wiring:
             if default is not inspect.Parameter.empty:
                 return None, False
             label = getattr(wanted, "__qualname__", str(wanted))
-            raise MissingService(module, f"{' → '.join((*path, label))}: nobody provides {label}", "provide it in register_services, or install the module that does")
+            raise MissingService(
+                module,
+                f"{' → '.join((*path, label))}: nobody provides {label}",
+                "provide it in register_services, or install the module that does",
+            )
         return self._service_getter(module, provider, path, scope)
 
     def _service_getter(
@@ -231,7 +241,9 @@ class Wiring:
         if service.scope is Scope.APPLICATION:
             return (lambda _unit: self._instances[key]), plan.writes
         if scope is Scope.APPLICATION:
-            problem = f"{' → '.join(path)} lives as long as the process, but {label} only as long as a command"
+            problem = (
+                f"{' → '.join(path)} lives as long as the process, but {label} only as long as a command"
+            )
             raise MissingService(module, problem, "declare it with per_unit_of_work")
 
         def get(unit: Unit) -> Any:
@@ -248,9 +260,15 @@ class Wiring:
         if KERNEL in (owner, module):
             return
         if not service.public:
-            raise ForbiddenInteraction(module, f"{chain}: {owner} keeps {label} to itself", f"use what {owner}'s contracts offer")
+            raise ForbiddenInteraction(
+                module, f"{chain}: {owner} keeps {label} to itself", f"use what {owner}'s contracts offer"
+            )
         if owner not in self._plugins[module].manifest.queries:
-            raise ForbiddenInteraction(module, f"{chain}: its plugin.toml does not let it query {owner}", f'add "{owner}" to queries, if the interaction is wanted')
+            raise ForbiddenInteraction(
+                module,
+                f"{chain}: its plugin.toml does not let it query {owner}",
+                f'add "{owner}" to queries, if the interaction is wanted',
+            )
 
 
 def _parameters(module: str, function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -262,7 +280,8 @@ def _parameters(module: str, function: Callable[..., Any]) -> list[inspect.Param
         problem = f"the types of {_name(function)} cannot be read: {error}"
         raise MissingService(module, problem, "import them at run time, not under TYPE_CHECKING") from error
     return [
-        parameter.replace(annotation=hints.get(name, parameter.empty)) for name, parameter in signature.parameters.items()
+        parameter.replace(annotation=hints.get(name, parameter.empty))
+        for name, parameter in signature.parameters.items()
     ]
 
 

@@ -1,8 +1,8 @@
 """
 The composition root: the only module that knows all the others.
 
-`Kernel.load(settings)` finds, checks and wires the installed plugins and does no I/O. `running()` starts what they need,
-and everything else is asked of the same object: the HTTP application, the worker, the scheduler, migrations, seeds, docs.
+`Kernel.load(settings)` finds, checks and wires the installed plugins and does no I/O. `running()` starts what they
+need, and everything else is asked of the same object: the HTTP application, worker, scheduler, migrations, seeds.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import structlog
 
@@ -26,7 +26,7 @@ from platform_core._uow import SqlUnitOfWork
 from platform_core._wiring import KernelOffer, Plan, Unit, Wiring
 from platform_core.cache import Redis
 from platform_core.clock import SystemClock
-from platform_core.context import Context, bind, current
+from platform_core.context import Context, current
 from platform_core.db import Cursors, Reads, UnitOfWork
 from platform_core.declarations import (
     HealthCheck,
@@ -47,7 +47,6 @@ from platform_core.errors import (
     MissingService,
     NameCollision,
     StartupError,
-    StartupFailed,
 )
 from platform_core.keys import DerivedKeys
 from platform_core.metrics import Metrics
@@ -75,6 +74,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 logger = structlog.get_logger("platform_core.app")
+
+K = TypeVar("K")
 
 _BUILT_IN = Plugin(
     name=KERNEL,
@@ -117,12 +118,14 @@ class Kernel:
         bus: executes commands, answers queries, delivers events.
     """
 
-    def __init__(self, settings: KernelSettings, hooks: Hooks, source: Mapping[str, str], clock: Clock) -> None:
+    def __init__(
+        self, settings: KernelSettings, hooks: Hooks, source: Mapping[str, str], clock: Clock
+    ) -> None:
         self.settings, self._hooks, self._source, self.clock = settings, hooks, source, clock
-        self.engines = Engines(settings, roles=settings.database_roles)
+        self.engines = Engines(settings)
         self.keys = DerivedKeys(settings.secret_key)
         self.metrics = Metrics()
-        self.redis = Redis(settings)
+        self.redis = Redis(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds)
         self.cursors = Cursors(self.keys.derive("cursors"))
         self.standings = StandingCache(settings, self.redis)
         self._wake: Callable[[], None] | None = None
@@ -147,7 +150,9 @@ class Kernel:
             StartupFailed: everything that is wrong with required plugins or the set, at once.
         """
         built_in = replace_plugin(_BUILT_IN)
-        hooks = Hooks([built_in, *discover(settings.modules)], timeout_seconds=settings.startup_timeout_seconds)
+        hooks = Hooks(
+            [built_in, *discover(settings.modules)], timeout_seconds=settings.startup_timeout_seconds
+        )
         return cls(settings, hooks, environment() if source is None else source, clock or SystemClock())
 
     # ── what stands after loading ────────────────────────────────────────────────────────────────
@@ -175,6 +180,21 @@ class Kernel:
             for permission in declared.permissions
         ]
 
+    def modules(self) -> list[_operations.ModuleView]:
+        """Describe every installed module, failed ones included; `platform modules list` and the API show it."""
+        return [
+            _operations.ModuleView(
+                name=plugin.name,
+                version=plugin.version,
+                status=plugin.status,
+                schema=plugin.name,
+                requires=list(plugin.requires),
+                contributes=_contributions(self.declared.get(plugin.name, Declared())),
+                error=str(plugin.error) if plugin.error else None,
+            )
+            for plugin in self.plugins
+        ]
+
     @property
     def migrations(self) -> list[ModuleMigrations]:
         """Revisions and tables of every active module, the kernel first."""
@@ -198,7 +218,11 @@ class Kernel:
             (name, handler.subscription.event.wire_name, handler.handler.module)
             for name, handler in self.bus.subscribers.items()
         ]
-        tasks = [(name, None, module) for module, declared in self.declared.items() for name in _names(declared.tasks)]
+        tasks = [
+            (name, None, module)
+            for module, declared in self.declared.items()
+            for name in _names(declared.tasks)
+        ]
         return [*events, *tasks]
 
     def app(self) -> FastAPI:
@@ -217,7 +241,11 @@ class Kernel:
 
         schedules = [schedule for declared in self.declared.values() for schedule in declared.schedules]
         chores = [
-            Chore("idempotency keys", 300, lambda: purge_idempotency_keys(self.engines, self.settings.idempotency_hours))
+            Chore(
+                "idempotency keys",
+                300,
+                lambda: purge_idempotency_keys(self.engines, self.settings.idempotency_hours),
+            )
         ]
         return Scheduler(self.settings, self.engines, self.clock, schedules, self._ring, chores)
 
@@ -246,9 +274,7 @@ class Kernel:
 
     async def announce(self) -> None:
         """Write this build's handlers into the subscription table, so that every producer serves them."""
-        from platform_core._engines import KERNEL as kernel
-
-        await _outbox.sync_subscriptions(self.engines.commands(kernel), self.handlers)
+        await _outbox.sync_subscriptions(self.engines.commands(KERNEL), self.handlers)
 
     async def call(self, module: str, function: Callable[..., Any]) -> Any:
         """
@@ -311,7 +337,9 @@ class Kernel:
         """Plan every function; a plugin whose plan fails is dropped, and the rest planned anew without it."""
         while True:
             active = list(self.active)
-            self.wiring = Wiring(active, {n: d.services for n, d in self.declared.items()}, self._offers(), self._own())
+            self.wiring = Wiring(
+                active, {n: d.services for n, d in self.declared.items()}, self._offers(), self._own()
+            )
             commands, queries, subscribers = self._plan_messages()
             for name, problem in self.wiring.problems:
                 self._hooks.fail(self._plugin(name), problem)
@@ -325,14 +353,20 @@ class Kernel:
             commands=commands,
             queries=queries,
             subscribers=subscribers,
-            tasks={task.command.wire_name: task for declared in self.declared.values() for task in declared.tasks},
+            tasks={
+                task.command.wire_name: task for declared in self.declared.values() for task in declared.tasks
+            },
             codec=EventCodec(
                 {s.subscription.event.wire_name: s.subscription.event for s in subscribers.values()},
-                {t.command.wire_name: t.command for declared in self.declared.values() for t in declared.tasks},
+                {
+                    t.command.wire_name: t.command
+                    for declared in self.declared.values()
+                    for t in declared.tasks
+                },
             ),
             offers=lambda uow: {},
             ring=self._ring,
-            forget=self.standings.after_commit,
+            forget=self._after_commit,
         )
 
     def _plan_messages(
@@ -342,18 +376,21 @@ class Kernel:
         queries: dict[type[Query[Any]], Handler] = {}
         subscribers: dict[str, EventHandler] = {}
         for name, declared in self.declared.items():
-            for command, function in declared.services.commands.items():
-                if (plan := self.wiring.plan(name, function, skip=1)) is not None:
-                    commands[command] = Handler(name, plan)
-            for query, function in declared.services.queries.items():
-                if (plan := self.wiring.plan(name, function, skip=1)) is not None:
-                    queries[query] = Handler(name, plan)
-            for subscription in declared.subscriptions:
-                if (plan := self.wiring.plan(name, subscription.handler, skip=1)) is not None:
-                    subscribers[subscription.name] = EventHandler(Handler(name, plan), subscription)
-            for seed in (*declared.seeds, *declared.health_checks):
-                self.wiring.plan(name, seed.run if isinstance(seed, Seed) else seed.check)
+            commands |= self._planned(name, declared.services.commands)
+            queries |= self._planned(name, declared.services.queries)
+            by_name = {subscription.name: subscription for subscription in declared.subscriptions}
+            handlers = self._planned(
+                name, {key: subscription.handler for key, subscription in by_name.items()}
+            )
+            subscribers |= {key: EventHandler(handler, by_name[key]) for key, handler in handlers.items()}
+            for function in (*(s.run for s in declared.seeds), *(h.check for h in declared.health_checks)):
+                self.wiring.plan(name, function)
         return commands, queries, subscribers
+
+    def _planned(self, module: str, functions: Mapping[K, Callable[..., Any]]) -> dict[K, Handler]:
+        """Plan handlers that get their message as the first argument; those that cannot be planned are noted."""
+        plans = {key: self.wiring.plan(module, function, skip=1) for key, function in functions.items()}
+        return {key: Handler(module, plan) for key, plan in plans.items() if plan is not None}
 
     def _offers(self) -> dict[type[Any], KernelOffer]:
         def always(value: Any) -> KernelOffer:
@@ -372,12 +409,14 @@ class Kernel:
             Ask: always(self.bus_ask),
             Reads: KernelOffer(lambda module, _unit: self.reads(module), Scope.APPLICATION),
             Extensions: KernelOffer(lambda _module, _unit: self._hooks, Scope.APPLICATION),
-            Kernel: KernelOffer(lambda _module, _unit: self, Scope.APPLICATION),
+            _operations.Registry: always(self),
             SqlUnitOfWork: of_unit(SqlUnitOfWork),
             UnitOfWork: of_unit(SqlUnitOfWork),
             Outbox: of_unit(SqlUnitOfWork),
             Jobs: of_unit(SqlUnitOfWork),
-            Standings: KernelOffer(lambda _m, unit: UowStandings(unit.offers[SqlUnitOfWork]), Scope.UNIT_OF_WORK, True),
+            Standings: KernelOffer(
+                lambda _m, unit: UowStandings(unit.offers[SqlUnitOfWork]), Scope.UNIT_OF_WORK, True
+            ),
             EventMetadata: KernelOffer(lambda _m, unit: _metadata(unit.offers[Delivery]), Scope.UNIT_OF_WORK),
             Principal: KernelOffer(lambda _m, unit: unit.context.principal, Scope.UNIT_OF_WORK),
             Context: KernelOffer(lambda _m, unit: unit.context, Scope.UNIT_OF_WORK),
@@ -407,6 +446,10 @@ class Kernel:
             self._bell.ring(ids)
             if self._wake is not None:  # API and worker in one process need no Redis in between
                 self._wake()
+
+    async def _after_commit(self, uow: SqlUnitOfWork) -> None:
+        if uow.revoked:
+            await self.standings.forget(uow.revoked)
 
     def _plan(self, module: str, function: Callable[..., Any]) -> Plan:
         known = len(self.wiring.problems)
@@ -443,7 +486,9 @@ class Kernel:
                     yield
         except (Exception, PluginHung) as error:
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            failure = HookFailed(name, f"starting its services failed: {reason}", "see the log for its traceback")
+            failure = HookFailed(
+                name, f"starting its services failed: {reason}", "see the log for its traceback"
+            )
             failure.__cause__ = error
             logger.error("plugin failed to start", plugin=name, reason=reason, exc_info=error)
             self._hooks.fail(plugin, failure)
@@ -473,6 +518,19 @@ def _metadata(delivery: Delivery) -> _Metadata:
         correlation_id=delivery.correlation_id,
         attempt=delivery.attempt,
     )
+
+
+def _contributions(declared: Declared) -> dict[str, int]:
+    return {
+        "routes": sum(len(router.routes) for router in declared.routers),
+        "commands": len(declared.services.commands),
+        "queries": len(declared.services.queries),
+        "event_handlers": len(declared.subscriptions),
+        "tasks": len(declared.tasks),
+        "schedules": len(declared.schedules),
+        "permissions": len(declared.permissions),
+        "seeds": len(declared.seeds),
+    }
 
 
 def _names(tasks: Sequence[Task]) -> list[str]:
@@ -520,33 +578,49 @@ class _Checks:
         for what, name in names:
             if not name.startswith(f"{plugin.name}."):
                 hint = f"call it {plugin.name}.{name.rpartition('.')[2]}"
-                self._fail(plugin, InvalidManifest(plugin.name, f"its {what} {name} does not begin with its own name", hint))
+                self._fail(
+                    plugin,
+                    InvalidManifest(plugin.name, f"its {what} {name} does not begin with its own name", hint),
+                )
 
     def _check_interactions(self, plugin: Plugin, declared: Declared) -> None:
         for subscription in declared.subscriptions:
             owner = subscription.event.wire_name.partition(".")[0]
             if owner not in (plugin.name, *plugin.manifest.consumes):
-                problem = f"it subscribes to {subscription.event.wire_name}, but its plugin.toml does not let it consume {owner}"
-                self._fail(plugin, ForbiddenInteraction(plugin.name, problem, f'add "{owner}" to consumes, if wanted'))
+                problem = f"it subscribes to {subscription.event.wire_name}; plugin.toml does not let it consume {owner}"
+                self._fail(
+                    plugin,
+                    ForbiddenInteraction(plugin.name, problem, f'add "{owner}" to consumes, if wanted'),
+                )
 
     def _check_tasks(self, plugin: Plugin, declared: Declared) -> None:
         commands = set(declared.services.commands)
         tasks = {task.command for task in declared.tasks}
         for task in tasks - commands:
             problem = f"the task {task.wire_name} has no command handler"
-            self._fail(plugin, MissingService(plugin.name, problem, "add it to the commands of register_services"))
+            self._fail(
+                plugin, MissingService(plugin.name, problem, "add it to the commands of register_services")
+            )
         for schedule in declared.schedules:
             if type(schedule.command) not in tasks:
                 problem = f"the schedule {schedule.name} executes a command that is no task"
-                self._fail(plugin, MissingService(plugin.name, problem, "add a Task for it to register_tasks"))
+                self._fail(
+                    plugin, MissingService(plugin.name, problem, "add a Task for it to register_tasks")
+                )
 
     def _check_migrations(self, plugin: Plugin, declared: Declared) -> None:
         metadata = declared.migrations.metadata if declared.migrations else None
         for part in metadata if isinstance(metadata, tuple) else (metadata,):
-            foreign = sorted({t.fullname for t in part.tables.values() if t.schema != plugin.name}) if part is not None else []
+            foreign = (
+                sorted({t.fullname for t in part.tables.values() if t.schema != plugin.name})
+                if part is not None
+                else []
+            )
             if foreign and plugin.name != KERNEL:
                 problem = f"its metadata has tables outside its schema: {', '.join(foreign)}"
-                self._fail(plugin, NameCollision(plugin.name, problem, f'use module_metadata("{plugin.name}")'))
+                self._fail(
+                    plugin, NameCollision(plugin.name, problem, f'use module_metadata("{plugin.name}")')
+                )
 
     def _check_unique(self, what: str, names: Callable[[Declared], Sequence[str]]) -> None:
         owners: dict[str, str] = {}
@@ -567,7 +641,9 @@ class _Checks:
                 continue
             if not name.startswith(f"{module}."):
                 hint = f'wire_name: ClassVar[str] = "{module}.…"'
-                self._fail(plugin, NameCollision(module, f"the event {event.__name__} is called {name!r}", hint))
+                self._fail(
+                    plugin, NameCollision(module, f"the event {event.__name__} is called {name!r}", hint)
+                )
             elif name in owners and owners[name] is not event:
                 problem = f"{owners[name].__qualname__} and {event.__qualname__} are both called {name}"
                 self._fail(plugin, NameCollision(module, problem, "rename one of them"))
@@ -579,20 +655,36 @@ class _Checks:
             for router in self._declared[plugin.name].routers:
                 for route in router.routes:
                     path: str = getattr(route, "path", "")
-                    if plugin.name != KERNEL and not any(_below(path, prefix) for prefix in plugin.manifest.paths):
+                    if plugin.name != KERNEL and not any(
+                        _below(path, prefix) for prefix in plugin.manifest.paths
+                    ):
                         hint = f'add "/{path.split("/")[1]}" to paths in plugin.toml'
-                        self._fail(plugin, InvalidManifest(plugin.name, f"its route {path} is outside its paths", hint))
+                        self._fail(
+                            plugin,
+                            InvalidManifest(plugin.name, f"its route {path} is outside its paths", hint),
+                        )
                     permission = getattr(getattr(route, "options", None), "permission", None)
                     if permission is not None and permission not in known:
                         hint = "declare it in register_permissions"
-                        self._fail(plugin, MissingService(plugin.name, f"its route {path} needs {permission}, which nobody declares", hint))
+                        self._fail(
+                            plugin,
+                            MissingService(
+                                plugin.name,
+                                f"its route {path} needs {permission}, which nobody declares",
+                                hint,
+                            ),
+                        )
 
     def _fail(self, plugin: Plugin, error: StartupError) -> None:
         self._hooks.fail(plugin, error)
 
 
 def _route_keys(router: Any) -> list[str]:
-    return [f"{method} {route.path}" for route in router.routes for method in sorted(getattr(route, "methods", None) or ())]
+    return [
+        f"{method} {route.path}"
+        for route in router.routes
+        for method in sorted(getattr(route, "methods", None) or ())
+    ]
 
 
 def _below(path: str, prefix: str) -> bool:

@@ -29,13 +29,14 @@ from sqlalchemy import (
     Table,
     Uuid,
     and_,
+    func,
     not_,
     or_,
     select,
     true,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.dml import UpdateBase
@@ -155,7 +156,9 @@ class AggregateMap(Generic[A]):
         self.fields = tuple(f.name for f in fields(aggregate) if f.init and f.name not in nested)
         missing = [name for name in self.fields if name not in table.c]
         if missing:
-            raise TypeError(f"{table.fullname} has no column for {', '.join(missing)} of {aggregate.__name__}")
+            raise TypeError(
+                f"{table.fullname} has no column for {', '.join(missing)} of {aggregate.__name__}"
+            )
         self._json = frozenset(c.name for c in table.c if isinstance(c.type, JSONB))
 
     def select(self) -> Select[Any]:
@@ -196,9 +199,7 @@ class AggregateMap(Generic[A]):
 
 
 def _array_of(column: Column[Any]) -> ColumnElement[Any]:
-    from sqlalchemy.dialects.postgresql import array_agg
-
-    return array_agg(column)
+    return func.array_agg(column, type_=ARRAY(column.type))
 
 
 class UnitOfWork(Protocol):
@@ -287,7 +288,9 @@ class Repository(Generic[A]):
             raise self.missing
         return found  # type: ignore[return-value]  # `seen` keys by mapping, so it is an A
 
-    async def find(self, *conditions: ColumnElement[bool], deleted: bool = False, lock: bool = False) -> A | None:
+    async def find(
+        self, *conditions: ColumnElement[bool], deleted: bool = False, lock: bool = False
+    ) -> A | None:
         """
         Load the one aggregate that fulfils every condition.
 
@@ -305,7 +308,9 @@ class Repository(Generic[A]):
 
     async def find_all(self, *conditions: ColumnElement[bool], deleted: bool = False) -> list[A]:
         """Load every aggregate that fulfils the conditions; for few, lists are read by queries."""
-        return [self._remember(row) for row in await self.uow.fetch_all(self._where(conditions, deleted=deleted))]
+        return [
+            self._remember(row) for row in await self.uow.fetch_all(self._where(conditions, deleted=deleted))
+        ]
 
     def _where(self, conditions: Iterable[ColumnElement[bool]], *, deleted: bool) -> Select[Any]:
         statement = self.mapping.select().where(*conditions)
@@ -399,12 +404,14 @@ class Reads:
             view: makes one item of a row.
             order: columns that are unique together, such as `(table.c.id,)` for UUIDv7 keys.
         """
-        label = ",".join(f"{column.table.fullname}.{column.name}" for column in order)  # type: ignore[attr-defined]  # a Column of a Table
+        label = ",".join(f"{column.table.fullname}.{column.name}" for column in order)
         if request.cursor is not None:
             after = tuple_(*self._cursors.decode(label, request.cursor, order))
             position = tuple_(*order)
             statement = statement.where(position > after if ascending else position < after)
-        statement = statement.order_by(*(c.asc() if ascending else c.desc() for c in order)).limit(request.limit + 1)
+        statement = statement.order_by(*(c.asc() if ascending else c.desc() for c in order)).limit(
+            request.limit + 1
+        )
         rows = await self.all(statement)
         items = [view(row) for row in rows[: request.limit]]
         if len(rows) <= request.limit:

@@ -18,7 +18,6 @@ from platform_core.domain import Command, Event, Query
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
-    from platform_core.ports import Execute
 
 __all__ = [
     "HealthCheck",
@@ -66,12 +65,16 @@ class Service:
     public: bool = False
 
 
-def per_unit_of_work(provides: type[Any], factory: Callable[..., Any] | None = None, *, public: bool = False) -> Service:
+def per_unit_of_work(
+    provides: type[Any], factory: Callable[..., Any] | None = None, *, public: bool = False
+) -> Service:
     """Declare a service that is made anew for each command, query or delivery: repositories, facades."""
     return Service(provides, factory or provides, Scope.UNIT_OF_WORK, public)
 
 
-def per_application(provides: type[Any], factory: Callable[..., Any] | None = None, *, public: bool = False) -> Service:
+def per_application(
+    provides: type[Any], factory: Callable[..., Any] | None = None, *, public: bool = False
+) -> Service:
     """Declare a service of which each process has one: hashers, signers, connections to the outside."""
     return Service(provides, factory or provides, Scope.APPLICATION, public)
 
@@ -129,7 +132,9 @@ class Subscription:
     concurrency_count: int = 16
 
 
-def on(event: type[Event], handler: Callable[..., Awaitable[None]], *, name: str, **options: Any) -> Subscription:
+def on(
+    event: type[Event], handler: Callable[..., Awaitable[None]], *, name: str, **options: Any
+) -> Subscription:
     """Subscribe `handler` to `event` under a stable `name`; options as in `Subscription`."""
     return Subscription(name=name, event=event, handler=handler, **options)
 
@@ -186,7 +191,7 @@ class Migrations:
     """
 
     directory: Path
-    metadata: MetaData
+    metadata: MetaData | Sequence[MetaData]
 
 
 @dataclass(frozen=True, slots=True)

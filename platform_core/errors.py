@@ -86,7 +86,9 @@ class DomainError(PlatformError):
         if kind is not None:
             cls.kind = kind
         elif not hasattr(cls, "kind"):
-            raise TypeError(f"{cls.__name__} must name its kind: class {cls.__name__}(DomainError, kind=Kind.…)")
+            raise TypeError(
+                f"{cls.__name__} must name its kind: class {cls.__name__}(DomainError, kind=Kind.…)"
+            )
         cls.slug = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", cls.__name__).lower()
 
     def __init__(
@@ -213,9 +215,6 @@ class InvalidSettings(StartupError):
 
 class StartupFailed(ExceptionGroup[StartupError]):
     """The platform cannot start; every reason at once."""
-
-    def derive(self, excs: Sequence[Any]) -> StartupFailed:
-        return StartupFailed(self.message, excs)
 
     def causes(self) -> Iterator[Cause]:
         """Every reason, in the order found."""

@@ -14,7 +14,9 @@ from opentelemetry import trace
 
 from platform_core.context import current
 
-_SECRET_NAMES = re.compile(r"password|passwd|secret|token|authorization|cookie|api_?key|pepper|private", re.IGNORECASE)
+_SECRET_NAMES = re.compile(
+    r"password|passwd|secret|token|authorization|cookie|api_?key|pepper|private", re.IGNORECASE
+)
 _SECRET_VALUES = re.compile(
     r"eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # a JWT
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"  # user and password in a URL
@@ -56,7 +58,8 @@ def configure(*, level: str = "INFO", json: bool = True) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer]
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     root = logging.getLogger()

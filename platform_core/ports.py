@@ -16,8 +16,19 @@ from platform_core.domain import Command, Event, Query
 
 R = TypeVar("R")
 
-__all__ = ["Ask", "Clock", "EventMetadata", "Execute", "Extensions", "Jobs", "Keys", "Outbox",
-    "PermissionInfo", "Permissions", "Standings"]
+__all__ = [
+    "Ask",
+    "Clock",
+    "EventMetadata",
+    "Execute",
+    "Extensions",
+    "Jobs",
+    "Keys",
+    "Outbox",
+    "PermissionInfo",
+    "Permissions",
+    "Standings",
+]
 
 
 class Clock(Protocol):
@@ -54,7 +65,9 @@ class Jobs(Protocol):
 class Standings(Protocol):
     """What the kernel remembers of sessions and permissions, and how to make it forget."""
 
-    def revoke(self, *, sessions: Iterable[UUID] = (), users: Iterable[UUID] = (), everybody: bool = False) -> None:
+    def revoke(
+        self, *, sessions: Iterable[UUID] = (), users: Iterable[UUID] = (), everybody: bool = False
+    ) -> None:
         """
         Make every process re-read the standing of these once the running command has committed.
 

@@ -1,8 +1,8 @@
 """
 The scheduler: puts due ticks into the job table and keeps house; any number may run, one acts.
 
-Who acts is whoever holds an advisory lock. Each tick is a job with a unique key besides, so that even two that believe to
-act cannot run one twice.
+Who acts is whoever holds an advisory lock. Each tick is a job with a unique key besides, so that even two
+that believe to act cannot run one twice.
 """
 
 from __future__ import annotations
@@ -64,8 +64,12 @@ class Scheduler:
         engine = engines.commands(KERNEL)
         self._chores = [
             Chore("audit chain", 1, self._extend_chain),
-            Chore("orphans", 15, lambda: _outbox.bury_orphans(engine, orphan_seconds=settings.orphan_seconds)),
-            Chore("purge", 600, lambda: _outbox.purge(engine, retention_days=settings.delivery_retention_days)),
+            Chore(
+                "orphans", 15, lambda: _outbox.bury_orphans(engine, orphan_seconds=settings.orphan_seconds)
+            ),
+            Chore(
+                "purge", 600, lambda: _outbox.purge(engine, retention_days=settings.delivery_retention_days)
+            ),
             *chores,
         ]
 
@@ -116,7 +120,7 @@ class Scheduler:
     async def _do(self, chore: Chore) -> None:
         try:
             await chore.run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # repeated; one chore must not stop the others
             logger.warning("housekeeping failed; it is repeated", chore=chore.name, error=str(error))
 
     async def _tick(self) -> None:
@@ -125,10 +129,12 @@ class Scheduler:
         uow = SqlUnitOfWork(self._engines.commands(KERNEL), self._clock, context)
         try:
             for schedule in self._schedules:
-                uow.later(schedule.command, key=f"{schedule.name}@{last_tick(now, schedule.every).isoformat()}")
+                uow.later(
+                    schedule.command, key=f"{schedule.name}@{last_tick(now, schedule.every).isoformat()}"
+                )
             if uow.has_work:
                 self._ring(await uow.commit())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # repeated; one chore must not stop the others
             logger.warning("could not schedule; it is repeated", error=str(error))
         finally:
             await uow.close()

@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import core_schema
 
 from platform_core.errors import InvalidSettings
 
-__all__ = ["KernelSettings", "RateLimit", "SecretFile", "environment", "read_module_settings", "read_settings"]
+__all__ = [
+    "KernelSettings",
+    "RateLimit",
+    "SecretFile",
+    "environment",
+    "read_module_settings",
+    "read_settings",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -36,10 +44,17 @@ class SecretFile(SecretStr):
         return len(self.get_secret_value())
 
 
-class RateLimit(NamedTuple):
-    """`COUNT/PERIOD`, for example `300/minute` or `5/5minutes`."""
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """
+    `COUNT/PERIOD`, for example `300/minute` or `5/5minutes`.
 
-    count: int
+    Attributes:
+        limit: how many in one period.
+        seconds: length of the period.
+    """
+
+    limit: int
     seconds: int
 
     @classmethod
@@ -64,14 +79,16 @@ class RateLimit(NamedTuple):
         return core_schema.no_info_plain_validator_function(cls.parse)
 
     def __str__(self) -> str:
-        return f"{self.count}/{self.seconds}seconds"
+        return f"{self.limit}/{self.seconds}seconds"
 
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 def _comma_list(value: Any) -> Any:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
 
 
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
@@ -79,7 +96,9 @@ CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 
 def _long_enough(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < 32:
-        raise ValueError("is shorter than 32 characters; make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'")
+        raise ValueError(
+            "is shorter than 32 characters; make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+        )
     return secret
 
 
@@ -88,100 +107,185 @@ class KernelSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, extra="forbid")
 
-    database_url: SecretStr = Field(alias="DATABASE_URL", description="The primary PostgreSQL (15+), a direct address.")
+    database_url: SecretStr = Field(
+        alias="DATABASE_URL", description="The primary PostgreSQL (15+), a direct address."
+    )
     read_database_url: SecretStr | None = Field(
-        None, alias="READ_DATABASE_URL", description="A streaming replica for queries; the primary when not given."
+        None,
+        alias="READ_DATABASE_URL",
+        description="A streaming replica for queries; the primary when not given.",
     )
     redis_url: SecretStr = Field(alias="REDIS_URL", description="Redis 7 or Valkey 8, standalone.")
     storage_url: str = Field(
-        "file://.platform/files", alias="STORAGE_URL", description="Where files are kept: file://… or s3://bucket/prefix."
+        "file://.platform/files",
+        alias="STORAGE_URL",
+        description="Where files are kept: file://… or s3://bucket/prefix.",
     )
     environment: Literal["development", "test", "staging", "production"] = Field(
         "production", alias="PLATFORM_ENV", description="What this is; production refuses development values."
     )
     modules: CommaList = Field(
-        (), alias="PLATFORM_MODULES", description="Comma-separated names of the modules to load; empty means all installed."
+        (),
+        alias="PLATFORM_MODULES",
+        description="Comma-separated names of the modules to load; empty means all installed.",
     )
     secret_key: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
-        alias="PLATFORM_SECRET_KEY", description="At least 32 random characters; cursors, links and stored answers hang on it."
+        alias="PLATFORM_SECRET_KEY",
+        description="At least 32 random characters; cursors, links and stored answers hang on it.",
     )
     public_url: str = Field(
-        "http://127.0.0.1:8000", alias="PLATFORM_PUBLIC_URL", description="The address that clients use; links in mails begin with it."
+        "http://127.0.0.1:8000",
+        alias="PLATFORM_PUBLIC_URL",
+        description="The address that clients use; links in mails begin with it.",
     )
     allowed_hosts: CommaList = Field(
         ("*",), alias="PLATFORM_ALLOWED_HOSTS", description="Host headers that are answered; others get 400."
     )
-    cors_origins: CommaList = Field((), alias="PLATFORM_CORS_ORIGINS", description="Origins that browsers may call from; none by default.")
+    cors_origins: CommaList = Field(
+        (), alias="PLATFORM_CORS_ORIGINS", description="Origins that browsers may call from; none by default."
+    )
     trusted_proxies: CommaList = Field(
-        (), alias="PLATFORM_TRUSTED_PROXIES", description="Addresses or networks whose X-Forwarded-For is believed."
+        (),
+        alias="PLATFORM_TRUSTED_PROXIES",
+        description="Addresses or networks whose X-Forwarded-For is believed.",
     )
     rate_limit_anonymous: RateLimit = Field(
-        RateLimit(300, 60), alias="PLATFORM_RATE_LIMIT_ANONYMOUS", description="Requests without a valid token, per IP."
+        RateLimit(300, 60),
+        alias="PLATFORM_RATE_LIMIT_ANONYMOUS",
+        description="Requests without a valid token, per IP.",
     )
-    rate_limit_user: RateLimit = Field(RateLimit(1200, 60), alias="PLATFORM_RATE_LIMIT_USER", description="Requests per user, over all addresses.")
-    rate_limit_signup: RateLimit = Field(RateLimit(20, 60), alias="PLATFORM_RATE_LIMIT_SIGNUP", description="Registrations per IP.")
+    rate_limit_user: RateLimit = Field(
+        RateLimit(1200, 60),
+        alias="PLATFORM_RATE_LIMIT_USER",
+        description="Requests per user, over all addresses.",
+    )
+    rate_limit_signup: RateLimit = Field(
+        RateLimit(20, 60), alias="PLATFORM_RATE_LIMIT_SIGNUP", description="Registrations per IP."
+    )
     rate_limit_login_failures_ip: RateLimit = Field(
         RateLimit(10, 60), alias="PLATFORM_RATE_LIMIT_LOGIN_FAILURES_IP", description="Failed logins per IP."
     )
     rate_limit_login_failures_account: RateLimit = Field(
-        RateLimit(5, 300), alias="PLATFORM_RATE_LIMIT_LOGIN_FAILURES_ACCOUNT", description="Failed logins per account."
+        RateLimit(5, 300),
+        alias="PLATFORM_RATE_LIMIT_LOGIN_FAILURES_ACCOUNT",
+        description="Failed logins per account.",
     )
     admin_email: str | None = Field(
-        None, max_length=254, alias="PLATFORM_ADMIN_EMAIL", description="E-mail of the first administrator, made by the essential seeds."
+        None,
+        max_length=254,
+        alias="PLATFORM_ADMIN_EMAIL",
+        description="E-mail of the first administrator, made by the essential seeds.",
     )
     admin_password: SecretStr | None = Field(
-        None, alias="PLATFORM_ADMIN_PASSWORD", description="The first administrator's password; there is no built-in one."
+        None,
+        alias="PLATFORM_ADMIN_PASSWORD",
+        description="The first administrator's password; there is no built-in one.",
     )
     smtp_url: SecretStr | None = Field(
-        None, alias="SMTP_URL", description="smtp://user:password@host:port or smtps://…; without it mails wait in the queue."
+        None,
+        alias="SMTP_URL",
+        description="smtp://user:password@host:port or smtps://…; without it mails wait in the queue.",
     )
     database_pool_size: int = Field(
-        16, ge=1, le=500, alias="PLATFORM_DATABASE_POOL_SIZE", description="Most connections of one module for one purpose, per process."
+        16,
+        ge=1,
+        le=500,
+        alias="PLATFORM_DATABASE_POOL_SIZE",
+        description="Most connections of one module for one purpose, per process.",
     )
     database_pool_timeout_seconds: float = Field(
-        1.5, gt=0, alias="PLATFORM_DATABASE_POOL_TIMEOUT_SECONDS", description="Wait for a connection before answering 503."
+        1.5,
+        gt=0,
+        alias="PLATFORM_DATABASE_POOL_TIMEOUT_SECONDS",
+        description="Wait for a connection before answering 503.",
     )
     database_connect_timeout_seconds: int = Field(
-        3, ge=1, alias="PLATFORM_DATABASE_CONNECT_TIMEOUT_SECONDS", description="Wait for PostgreSQL to accept a connection."
+        3,
+        ge=1,
+        alias="PLATFORM_DATABASE_CONNECT_TIMEOUT_SECONDS",
+        description="Wait for PostgreSQL to accept a connection.",
     )
     database_statement_timeout_seconds: float = Field(
-        10, gt=0, alias="PLATFORM_DATABASE_STATEMENT_TIMEOUT_SECONDS", description="A statement is cut off after this."
+        10,
+        gt=0,
+        alias="PLATFORM_DATABASE_STATEMENT_TIMEOUT_SECONDS",
+        description="A statement is cut off after this.",
     )
     database_roles: bool = Field(
-        True, alias="PLATFORM_DATABASE_ROLES", description="One database role per module; off where the migrator may not create roles."
+        True,
+        alias="PLATFORM_DATABASE_ROLES",
+        description="One database role per module; off where the migrator may not create roles.",
     )
     redis_timeout_seconds: float = Field(
-        0.2, gt=0, alias="PLATFORM_REDIS_TIMEOUT_SECONDS", description="Redis counts as away after this; requests go on without it."
+        0.2,
+        gt=0,
+        alias="PLATFORM_REDIS_TIMEOUT_SECONDS",
+        description="Redis counts as away after this; requests go on without it.",
     )
-    max_body_bytes: int = Field(1024 * 1024, ge=0, alias="PLATFORM_MAX_BODY_BYTES", description="Largest JSON body; 413 above.")
-    idempotency_hours: float = Field(24, gt=0, alias="PLATFORM_IDEMPOTENCY_HOURS", description="How long an Idempotency-Key is remembered.")
+    max_body_bytes: int = Field(
+        1024 * 1024, ge=0, alias="PLATFORM_MAX_BODY_BYTES", description="Largest JSON body; 413 above."
+    )
+    idempotency_hours: float = Field(
+        24, gt=0, alias="PLATFORM_IDEMPOTENCY_HOURS", description="How long an Idempotency-Key is remembered."
+    )
     startup_timeout_seconds: float = Field(
-        5, gt=0, alias="PLATFORM_STARTUP_TIMEOUT_SECONDS", description="A plugin that takes longer to import or start counts as failed."
+        5,
+        gt=0,
+        alias="PLATFORM_STARTUP_TIMEOUT_SECONDS",
+        description="A plugin that takes longer to import or start counts as failed.",
     )
     worker_concurrency: int = Field(
-        32, ge=1, alias="PLATFORM_WORKER_CONCURRENCY", description="Deliveries that one worker works on at once."
+        32,
+        ge=1,
+        alias="PLATFORM_WORKER_CONCURRENCY",
+        description="Deliveries that one worker works on at once.",
     )
     lease_seconds: float = Field(
-        10, gt=0, alias="PLATFORM_LEASE_SECONDS", description="A delivery whose worker died is taken over after this."
+        10,
+        gt=0,
+        alias="PLATFORM_LEASE_SECONDS",
+        description="A delivery whose worker died is taken over after this.",
     )
-    poll_seconds: float = Field(1, gt=0, alias="PLATFORM_POLL_SECONDS", description="How often a worker looks for what Redis did not ring for.")
+    poll_seconds: float = Field(
+        1,
+        gt=0,
+        alias="PLATFORM_POLL_SECONDS",
+        description="How often a worker looks for what Redis did not ring for.",
+    )
     shutdown_grace_seconds: float = Field(
-        25, ge=0, alias="PLATFORM_SHUTDOWN_GRACE_SECONDS", description="Requests and deliveries in flight may take so long after SIGTERM."
+        25,
+        ge=0,
+        alias="PLATFORM_SHUTDOWN_GRACE_SECONDS",
+        description="Requests and deliveries in flight may take so long after SIGTERM.",
     )
     delivery_retention_days: float = Field(
-        90, gt=0, alias="PLATFORM_DELIVERY_RETENTION_DAYS", description="Finished deliveries are deleted after this; events stay."
+        90,
+        gt=0,
+        alias="PLATFORM_DELIVERY_RETENTION_DAYS",
+        description="Finished deliveries are deleted after this; events stay.",
     )
     orphan_seconds: float = Field(
-        600, gt=0, alias="PLATFORM_ORPHAN_SECONDS", description="Deliveries of a handler that no worker knows are dead letters after this."
+        600,
+        gt=0,
+        alias="PLATFORM_ORPHAN_SECONDS",
+        description="Deliveries of a handler that no worker knows are dead letters after this.",
     )
     internal_port: int | None = Field(
-        None, alias="PLATFORM_INTERNAL_PORT", description="Port for /metrics and health details; required to see them in production."
+        None,
+        alias="PLATFORM_INTERNAL_PORT",
+        description="Port for /metrics and health details; required to see them in production.",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="PLATFORM_LOG_LEVEL", description="Least severe line that is logged.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", alias="PLATFORM_LOG_LEVEL", description="Least severe line that is logged."
+    )
     log_format: Literal["json", "console"] | None = Field(
-        None, alias="PLATFORM_LOG_FORMAT", description="json, or console for people; by default console in development."
+        None,
+        alias="PLATFORM_LOG_FORMAT",
+        description="json, or console for people; by default console in development.",
     )
-    data_dir: Path = Field(Path(".platform"), alias="PLATFORM_DATA_DIR", description="What `platform dev` keeps between runs.")
+    data_dir: Path = Field(
+        Path(".platform"), alias="PLATFORM_DATA_DIR", description="What `platform dev` keeps between runs."
+    )
 
     @property
     def is_production(self) -> bool:
@@ -219,7 +323,9 @@ def read_settings(source: Mapping[str, str]) -> KernelSettings:
 
 def read_module_settings(module: str, model: type[M], source: Mapping[str, str]) -> M:
     """Validate a plugin's settings from `PLATFORM_<MODULE>_<FIELD>`; raises as `read_settings` does."""
-    return _validate(module, model, {name: variable_name(module, name) for name in model.model_fields}, source)
+    return _validate(
+        module, model, {name: variable_name(module, name) for name in model.model_fields}, source
+    )
 
 
 def variable_name(module: str, field: str) -> str:
@@ -238,13 +344,19 @@ def _validate(owner: str, model: type[M], variables: Mapping[str, str], source: 
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(_describe(variables, detail) for detail in error.errors(include_input=False, include_url=False))
-        raise InvalidSettings(owner, problems, "set it in the environment, in .env, or as NAME_FILE") from None
+        problems = "; ".join(
+            _describe(variables, detail) for detail in error.errors(include_input=False, include_url=False)
+        )
+        raise InvalidSettings(
+            owner, problems, "set it in the environment, in .env, or as NAME_FILE"
+        ) from None
 
 
 def _from_file(owner: str, variable: str, path: Path) -> SecretFile:
     if not path.is_file():
-        raise InvalidSettings(owner, f"{variable}_FILE names {path}, which is no file", "mount the secret or correct the path")
+        raise InvalidSettings(
+            owner, f"{variable}_FILE names {path}, which is no file", "mount the secret or correct the path"
+        )
     return SecretFile(path)
 
 

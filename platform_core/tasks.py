@@ -75,7 +75,7 @@ class Bell:
         ).with_serializer(JSONSerializer())
 
         @broker.task("platform.look")
-        async def look(ids: list[str]) -> None:  # noqa: ARG001  # the rows are found by claiming, whatever they are
+        async def look(ids: list[str]) -> None:  # the rows are found by claiming, whatever they are
             if self._on_ring is not None:
                 self._on_ring()
 
@@ -88,7 +88,7 @@ class Bell:
                 await serve(broker)
             except asyncio.CancelledError:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # Redis may fail in any way; polling goes on
                 if self.is_reachable:
                     logger.warning("redis is away; workers poll", error=type(error).__name__)
                 self.is_reachable = False

@@ -26,13 +26,18 @@ def configure(service: str, environment: Mapping[str, str]) -> TracerProvider | 
 
     Returns: the provider, to be shut down at the end, or None.
     """
-    wanted = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+    wanted = environment.get("OTEL_EXPORTER_OTLP_ENDPOINT") or environment.get(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    )
     if not wanted or environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
     exporter = _exporter()
     if exporter is None:
         return None
-    attributes = {"service.name": environment.get("OTEL_SERVICE_NAME", service), "service.version": __version__}
+    attributes = {
+        "service.name": environment.get("OTEL_SERVICE_NAME", service),
+        "service.version": __version__,
+    }
     provider = TracerProvider(resource=Resource.create(attributes))
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
@@ -43,7 +48,10 @@ def _exporter() -> SpanExporter | None:
     try:
         module = importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
     except ImportError:
-        logger.warning("an OTLP endpoint is set, but its exporter is not installed", hint="pip install platform-core[otlp]")
+        logger.warning(
+            "an OTLP endpoint is set, but its exporter is not installed",
+            hint="pip install platform-core[otlp]",
+        )
         return None
     exporter: SpanExporter = module.OTLPSpanExporter()
     return exporter

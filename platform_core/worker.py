@@ -39,7 +39,12 @@ class Worker:
     """
 
     def __init__(self, settings: KernelSettings, engines: Engines, bus: Bus, metrics: Metrics) -> None:
-        self._settings, self._engine, self._bus, self._metrics = settings, engines.commands(KERNEL), bus, metrics
+        self._settings, self._engine, self._bus, self._metrics = (
+            settings,
+            engines.commands(KERNEL),
+            bus,
+            metrics,
+        )
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         self._running: dict[UUID, tuple[Delivery, asyncio.Task[None]]] = {}
@@ -97,14 +102,16 @@ class Worker:
                     await self._wake.wait()
             self._wake.clear()
         else:
-            await asyncio.wait([task for _, task in self._running.values()], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                [task for _, task in self._running.values()], return_when=asyncio.FIRST_COMPLETED
+            )
 
     async def _round(self) -> None:
         try:
             while not self._stopping.is_set() and await self._claim():
                 if len(self._running) >= self._settings.worker_concurrency:
                     return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a handler may raise anything; the worker goes on
             # the database is away: keep asking, it comes back
             logger.warning("cannot claim deliveries", error=str(error))
             await asyncio.sleep(min(self._settings.poll_seconds, 1))
@@ -137,7 +144,7 @@ class Worker:
         outcome = "failed"
         try:
             outcome = await self._attempt(delivery)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a handler may raise anything; the worker goes on
             # not even the failure could be noted; the lease runs out and somebody tries again
             logger.warning("delivery left to its lease", handler=delivery.handler, error=str(error))
         finally:
@@ -152,7 +159,9 @@ class Worker:
         retry = self._retry(delivery.handler)
         if delivery.attempt > retry.attempts_count:
             # counted before each run: the attempts before this one never came back
-            return await _outbox.fail(self._engine, delivery, retry, "the worker died while handling this, every time")
+            return await _outbox.fail(
+                self._engine, delivery, retry, "the worker died while handling this, every time"
+            )
         try:
             await self._bus.deliver(delivery)
             return "done"
@@ -163,7 +172,7 @@ class Worker:
             log.error("delivery parked", reason=str(error))
             await _outbox.park(self._engine, delivery, str(error))
             return "parked"
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # a handler may raise anything; the worker goes on
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             status = await _outbox.fail(self._engine, delivery, retry, reason)
             log.log(40 if status == "dead" else 30, "delivery failed", status=status, reason=reason)
@@ -184,7 +193,9 @@ class Worker:
             await asyncio.sleep(self._settings.lease_seconds / 3)
             held = [(delivery.id, delivery.lease_token) for delivery, _ in self._running.values()]
             if held:
-                await _tolerant(_outbox.extend(self._engine, held, lease_seconds=self._settings.lease_seconds))
+                await _tolerant(
+                    _outbox.extend(self._engine, held, lease_seconds=self._settings.lease_seconds)
+                )
 
     async def _keep_subscriptions(self) -> None:
         while True:
@@ -207,7 +218,7 @@ async def _tolerant(work: Any) -> None:
     """Await housekeeping that will come round again; a failure is logged."""
     try:
         await work
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # a handler may raise anything; the worker goes on
         logger.warning("housekeeping failed; it is repeated", error=str(error))
 
 
