@@ -278,6 +278,7 @@ class _Guardian:
         self._account: pwd.struct_passwd | None = None
         self._servers: list[_Server] = []
         self._lock = -1
+        self._has_lock = False
         self._note: str | None = None
         self._asked_to_stop = False
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -314,7 +315,7 @@ class _Guardian:
 
     def stop(self) -> None:
         """Stop every server, all at once, and return when the last one is gone."""
-        if self._lock >= 0:
+        if self._has_lock:
             self._write_holder("stopping")
         for server in self._servers:
             server.process.send_signal(server.stop_signals[0])
@@ -369,12 +370,13 @@ class _Guardian:
             waited_seconds = time.monotonic() - started
             in_use = holder.get("state") == "running" and _is_alive(holder["owner_pid"])
             # An owner killed this instant looks alive until its own parent notices; its guardian is quicker.
-            if (in_use and waited_seconds > 0.3) or waited_seconds > LOCK_TIMEOUT_SECONDS:
+            if (in_use and waited_seconds > 0.5) or waited_seconds > LOCK_TIMEOUT_SECONDS:
                 raise EmbeddedServiceError(_in_use(self._data_dir, holder))
             if holder and not in_use and not _is_alive(holder["guardian_pid"]):
                 _stop_orphans(holder["server_pids"], self._data_dir)
             if self._owner_gone(wait_seconds=0.05):
                 raise _OwnerGone
+        self._has_lock = True
         self._write_holder("running")
 
     def _read_holder(self) -> dict[str, Any]:
