@@ -461,7 +461,7 @@ class Hooks:
         declared = None
         with self._guarded(plugin, f"its hook {hook}"):
             declared = function()
-        return declared
+        return declared  # noqa: RET504  # `_guarded` may swallow what the hook raises
 
     def _import(self, plugin: Plugin) -> None:
         if plugin.error is not None or any(

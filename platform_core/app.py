@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import psycopg
 import structlog
 
 from platform_core import __version__, _operations, _outbox
 from platform_core._bus import BeforeCommit, Bus, EventHandler, Handler
 from platform_core._discovery import KERNEL, Hooks, Manifest, Plugin, PluginHung, deadline, discover
 from platform_core._engines import Engines
+from platform_core._migrations import DatabaseState, read_database
+from platform_core._migrations.revisions import ModuleMigrations
 from platform_core._outbox import Delivery, EventCodec
-from platform_core._revisions import ModuleMigrations
 from platform_core._uow import SqlUnitOfWork
 from platform_core._wiring import KernelOffer, Plan, Unit, Wiring
 from platform_core.cache import Redis
@@ -46,6 +48,7 @@ from platform_core.errors import (
     InvalidManifest,
     MissingService,
     NameCollision,
+    OperationError,
     StartupError,
 )
 from platform_core.keys import DerivedKeys
@@ -76,6 +79,9 @@ if TYPE_CHECKING:
 logger = structlog.get_logger("platform_core.app")
 
 K = TypeVar("K")
+
+_DATABASE_PATIENCE_SECONDS = 30
+"""How long a starting process waits for PostgreSQL before it gives up."""
 
 _BUILT_IN = Plugin(
     name=KERNEL,
@@ -264,6 +270,7 @@ class Kernel:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.engines.close)
             stack.push_async_callback(self.redis.close)
+            await self._settle_with_database()
             await self._bell.start()
             stack.push_async_callback(self._bell.stop)
             await self.standings.start()
@@ -271,6 +278,31 @@ class Kernel:
             await stack.enter_async_context(self.wiring.started(self._starting))
             self._drop_failed()
             yield self
+
+    async def _settle_with_database(self) -> None:
+        """Learn the modules' roles, and set optional modules aside whose tables are not what this build needs."""
+        state = await self._read_database()
+        self.engines.roles = state.roles if self.settings.database_roles else {}
+        for module in state.not_ready:
+            plugin = self._plugin(module.name)
+            if not plugin.is_required:  # a required one makes the process unready until somebody migrates
+                self._hooks.fail(
+                    plugin, HookFailed(plugin.name, f"migration: {module}", "run: platform db upgrade")
+                )
+        self._hooks.settle()
+
+    async def _read_database(self) -> DatabaseState:
+        waited = 0.0
+        while True:
+            try:
+                return await read_database(self.settings.database_url.get_secret_value(), self.migrations)
+            except psycopg.OperationalError as error:
+                if waited >= _DATABASE_PATIENCE_SECONDS:
+                    problem = "PostgreSQL does not answer"
+                    raise OperationError(f"{problem}: {str(error).strip()}; check DATABASE_URL") from error
+                logger.warning("waiting for PostgreSQL", error=str(error).strip())
+                waited += 1
+                await asyncio.sleep(1)
 
     async def announce(self) -> None:
         """Write this build's handlers into the subscription table, so that every producer serves them."""
@@ -587,7 +619,8 @@ class _Checks:
         for subscription in declared.subscriptions:
             owner = subscription.event.wire_name.partition(".")[0]
             if owner not in (plugin.name, *plugin.manifest.consumes):
-                problem = f"it subscribes to {subscription.event.wire_name}; plugin.toml does not let it consume {owner}"
+                name = subscription.event.wire_name
+                problem = f"it subscribes to {name}; plugin.toml does not let it consume {owner}"
                 self._fail(
                     plugin,
                     ForbiddenInteraction(plugin.name, problem, f'add "{owner}" to consumes, if wanted'),
@@ -663,7 +696,7 @@ class _Checks:
                             plugin,
                             InvalidManifest(plugin.name, f"its route {path} is outside its paths", hint),
                         )
-                    permission = getattr(getattr(route, "options", None), "permission", None)
+                    permission = getattr(getattr(route, "policy", None), "permission", None)
                     if permission is not None and permission not in known:
                         hint = "declare it in register_permissions"
                         self._fail(

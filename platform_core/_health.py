@@ -1,0 +1,150 @@
+"""`/health/live`, `/health/ready` and `/metrics`: plain routes outside the API, for orchestrators and Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+import structlog
+from sqlalchemy import text
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from platform_core._engines import KERNEL
+from platform_core._migrations import read_database
+from platform_core.metrics import CONTENT_TYPE
+from platform_core.storage import Storage
+
+if TYPE_CHECKING:
+    from platform_core.app import Kernel
+
+logger = structlog.get_logger("platform_core.health")
+
+_CHECK_TIMEOUT_SECONDS: Final = 2.0
+_FRESH_SECONDS: Final = 1.0
+_LARGEST_SKEW_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """
+    Attributes:
+        status: `ok`, `degraded` (something that the platform can do without is away) or `unavailable`.
+        checks: name → `ok`, or what is wrong.
+    """
+
+    status: str
+    checks: Mapping[str, str]
+
+
+class Health:
+    """
+    Args:
+        kernel: started.
+        is_stopping: tells whether the process is shutting down, so that no new requests should come.
+    """
+
+    def __init__(self, kernel: Kernel, is_stopping: Callable[[], bool]) -> None:
+        self._kernel, self._is_stopping = kernel, is_stopping
+        self._storage = Storage(kernel.settings.storage_url)
+        self._latest: tuple[float, Readiness] | None = None
+        self._asking = asyncio.Lock()
+
+    async def readiness(self) -> Readiness:
+        """Run every check at once; an answer of the last second is used again, however many ask."""
+        if self._is_stopping():
+            return Readiness("unavailable", {"process": "is shutting down"})
+        async with self._asking:
+            if self._latest is None or time.monotonic() - self._latest[0] > _FRESH_SECONDS:
+                self._latest = (time.monotonic(), await self._look())
+            return self._latest[1]
+
+    async def _look(self) -> Readiness:
+        kernel = self._kernel
+        checks: dict[str, Awaitable[None]] = {
+            "database": self._database(),
+            "redis": kernel.redis.ping(),
+            "storage": self._storage.ping(),
+            "migrations": self._migrations(),
+        }
+        for module, declared in kernel.declared.items():
+            for check in declared.health_checks:
+                checks[check.name] = kernel.check(module, check)
+        answers = await asyncio.gather(*(_answer(name, check) for name, check in checks.items()))
+        found = dict(zip(checks, answers, strict=True))
+        found |= {plugin.name: "failed" for plugin in kernel.plugins if plugin.error}
+        if found["database"] != "ok" or found["migrations"].startswith("required"):
+            return Readiness("unavailable", found)
+        return Readiness("ok" if all(answer == "ok" for answer in found.values()) else "degraded", found)
+
+    async def _database(self) -> None:
+        async with self._kernel.engines.reads(KERNEL, primary=True).connect() as connection:
+            now = await connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8"))
+        skew = abs(time.time() - float(now or 0))
+        if skew > _LARGEST_SKEW_SECONDS:
+            logger.warning("this machine's clock differs from the database's", skew_seconds=round(skew, 1))
+
+    async def _migrations(self) -> None:
+        kernel = self._kernel
+        async with kernel.engines.reads(KERNEL, primary=True).connect() as connection:
+            state = await read_database(connection, kernel.migrations)
+        waiting = state.not_ready
+        if waiting:
+            required = {plugin.name for plugin in kernel.plugins if plugin.is_required}
+            kind = "required" if required.intersection(module.name for module in waiting) else "optional"
+            raise _Wrong(
+                f"{kind} modules are not migrated: {', '.join(m.name for m in waiting)}; platform db upgrade"
+            )
+
+
+class _Wrong(Exception):
+    """A check's finding that may be shown as it is."""
+
+
+async def _answer(name: str, check: Awaitable[None]) -> str:
+    try:
+        async with asyncio.timeout(_CHECK_TIMEOUT_SECONDS):
+            await check
+    except _Wrong as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001  # whatever a check raises means that its thing is away
+        logger.warning("health check failed", check=name, error=f"{type(error).__name__}: {error}")
+        return "away"
+    return "ok"
+
+
+def routes(kernel: Kernel, is_stopping: Callable[[], bool], *, details: bool) -> list[Route]:
+    """
+    Return the three routes.
+
+    Args:
+        details: show each check and the metrics; in production only the internal port does.
+    """
+    health = Health(kernel, is_stopping)
+
+    async def live(_request: Request) -> Response:
+        return _json({"status": "alive"})
+
+    async def ready(_request: Request) -> Response:
+        readiness = await health.readiness()
+        body: dict[str, Any] = {"status": readiness.status}
+        if details:
+            body["checks"] = dict(readiness.checks)
+        return _json(body, 503 if readiness.status == "unavailable" else 200)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(kernel.metrics.render(), media_type=CONTENT_TYPE)
+
+    shown = [Route("/metrics", metrics, name="metrics")] if details else []
+    return [Route("/health/live", live, name="live"), Route("/health/ready", ready, name="ready"), *shown]
+
+
+def _json(body: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(
+        orjson.dumps(body), status, media_type="application/json", headers={"Cache-Control": "no-store"}
+    )
