@@ -15,6 +15,7 @@ from uuid import UUID
 from platform_core.domain import Command, Event, Query
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 __all__ = [
     "Ask",
@@ -108,6 +109,10 @@ class Extensions(Protocol):
 
     def collect(self, hook: str) -> Mapping[str, Any]:
         """Return what each plugin declared for `hook`, by plugin name, in plugin order."""
+        ...
+
+    def resolve(self, plugin: str, wanted: type[T]) -> T:
+        """Return the service of that type, one per process, that `plugin` declared and provides; once started."""
         ...
 
 
