@@ -1,0 +1,1 @@
+"""What `notification` does, grouped by what it does it to; ports are in `ports`."""

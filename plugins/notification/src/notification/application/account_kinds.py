@@ -1,0 +1,72 @@
+"""
+The kinds of notifications about accounts: what `user_management` publishes, as mails.
+
+They are essential: who registers, forgets a password or finds it changed hears of it, whatever their preferences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from notification.contracts import NotificationKind
+from user_management import (
+    EmailVerificationRequested,
+    MailLinks,
+    PasswordChanged,
+    PasswordResetRequested,
+    UserInvited,
+    UserRegistered,
+)
+
+WELCOME: Final = NotificationKind(
+    name=UserRegistered.wire_name,
+    title="Welcome",
+    event=UserRegistered,
+    recipients=lambda event: [event.user_id],
+)
+
+EMAIL_VERIFICATION: Final = NotificationKind(
+    name=EmailVerificationRequested.wire_name,
+    title="Confirm your e-mail address",
+    event=EmailVerificationRequested,
+    recipients=lambda event: [event.user_id],
+    data=lambda event: {"verification_id": str(event.verification_id)},
+    essential=True,
+)
+
+PASSWORD_RESET: Final = NotificationKind(
+    name=PasswordResetRequested.wire_name,
+    title="Choose a new password",
+    event=PasswordResetRequested,
+    recipients=lambda event: [event.user_id],
+    data=lambda event: {"reset_id": str(event.reset_id)},
+    essential=True,
+)
+
+INVITATION: Final = NotificationKind(
+    name=UserInvited.wire_name,
+    title="Your account is ready",
+    event=UserInvited,
+    recipients=lambda event: [event.user_id],
+    data=lambda event: {"invitation_id": str(event.invitation_id)},
+    essential=True,
+)
+
+PASSWORD_CHANGED: Final = NotificationKind(
+    name=PasswordChanged.wire_name,
+    title="Your password was changed",
+    event=PasswordChanged,
+    recipients=lambda event: [event.user_id],
+    essential=True,
+)
+
+ACCOUNT_KINDS: Final = (WELCOME, EMAIL_VERIFICATION, PASSWORD_RESET, INVITATION, PASSWORD_CHANGED)
+
+LINKED_KINDS: Final[Mapping[str, Callable[[MailLinks, Mapping[str, Any]], str]]] = {
+    EMAIL_VERIFICATION.name: lambda links, data: links.verification_link(UUID(data["verification_id"])),
+    PASSWORD_RESET.name: lambda links, data: links.password_reset_link(UUID(data["reset_id"])),
+    INVITATION.name: lambda links, data: links.invitation_link(UUID(data["invitation_id"])),
+}
+"""Kinds whose mail holds a link with a secret, and how to get it when the mail is written."""

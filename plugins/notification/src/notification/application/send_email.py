@@ -1,0 +1,189 @@
+"""Sending one mail: rendered at that moment, handed over, and written down whatever came of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from notification.application.account_kinds import LINKED_KINDS
+from notification.application.catalogue import Catalogue
+from notification.application.ports import Channels, EmailRepository, Rendered, Renderer, TemplateRepository
+from notification.contracts import (
+    EMAIL,
+    FALLBACK_LOCALE,
+    ChannelNotConfigured,
+    DeliveryDeferred,
+    DeliveryRefused,
+    InvalidTemplate,
+    OutgoingMessage,
+    TemplateSource,
+)
+from notification.domain import Email, greeting_name, locale_chain
+from platform_core.domain import Command, Refused
+from platform_core.errors import OperationError
+from platform_core.ports import Clock, Jobs
+from user_management import MailLinks, UserDirectory, UserProfileView
+
+_log = logging.getLogger(__name__)
+
+RELEASE_EVERY: Final = timedelta(minutes=1)
+"""How soon held mails go out once there is a mail server."""
+
+_RELEASED_AT_ONCE: Final = 500
+
+
+class NothingToWrite(OperationError):
+    """No wording for this kind of notification can be rendered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendEmail(Command[None]):
+    """Send a queued mail."""
+
+    email_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseHeldEmails(Command[None]):
+    """Send the mails that were queued while there was no mail server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """
+    Finds the best wording and renders it for one user.
+
+    An administrator's own wording comes before the built-in one of the same language; one that can no longer be
+    rendered is passed over, because a mail in the built-in words is better than none.
+    """
+
+    templates: TemplateRepository
+    catalogue: Catalogue
+    renderer: Renderer
+    links: MailLinks
+    site: Site
+
+    async def write(self, email: Email, user: UserProfileView) -> tuple[Rendered, str]:
+        """
+        Return the message and the language that it is in.
+
+        Raises:
+            NothingToWrite: the kind is gone, or all its templates are broken.
+        """
+        locales = locale_chain(user.locale, FALLBACK_LOCALE)
+        own = await self.templates.wording(email.kind, email.channel, locales)
+        link = LINKED_KINDS.get(email.kind)
+        secret = {"link": link(self.links, email.data)} if link else {}
+        variables = {
+            **self.site.variables,
+            "name": greeting_name(user.full_name, user.username),
+            **email.data,
+        }
+        for locale in locales:
+            built_in = self.catalogue.templates.get((email.kind, email.channel, locale))
+            for source in (own.get(locale), built_in):
+                rendered = self._render(source, variables, secret)
+                if rendered is not None:
+                    return rendered, locale
+        raise NothingToWrite(f"there is no usable template for {email.kind}")
+
+    def _render(
+        self, source: TemplateSource | None, variables: Mapping[str, Any], secret: Mapping[str, str]
+    ) -> Rendered | None:
+        if source is None:
+            return None
+        try:
+            return self.renderer.render(source, variables, secret)
+        except InvalidTemplate as error:
+            _log.warning("a template for %s cannot be rendered: %s", "/".join(source.key), error)
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every template may say about the platform."""
+
+    name: str
+    url: str
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"site_name": self.name, "site_url": self.url}
+
+
+async def send_email(
+    command: SendEmail,
+    emails: EmailRepository,
+    users: UserDirectory,
+    writer: Writer,
+    channels: Channels,
+    clock: Clock,
+) -> Refused | None:
+    """
+    Send a queued mail; a repetition carries the same `Message-ID`.
+
+    Returns: `Refused` when the attempt is to be repeated, so that the log of it stays.
+    """
+    email = await emails.get(command.email_id)
+    if email.is_over:
+        return None
+    user = await users.get_profile(email.user_id)
+    if user is None:
+        email.cannot_be_written(clock.now(), "the account is gone")
+        return None
+    try:
+        rendered, locale = await writer.write(email, user)
+    except NothingToWrite as error:
+        email.cannot_be_written(clock.now(), str(error))
+        return None
+    message = OutgoingMessage(
+        id=email.id,
+        recipient=email.recipient,
+        recipient_name=greeting_name(user.full_name, user.username),
+        subject=rendered.subject,
+        text=rendered.text,
+        html=rendered.html,
+        locale=locale,
+    )
+    return await _hand_over(message, email, channels, clock)
+
+
+async def _hand_over(
+    message: OutgoingMessage, email: Email, channels: Channels, clock: Clock
+) -> Refused | None:
+    try:
+        message_id = await channels.adapter(email.channel).send(message)
+    except ChannelNotConfigured as error:
+        _log.warning("mail %s waits in the queue: %s", email.id, error)
+        email.hold(clock.now(), str(error))
+    except DeliveryRefused as error:
+        _log.warning("mail %s was refused for good: %s", email.id, error)
+        email.was_refused(clock.now(), subject=message.subject, reason=str(error))
+    except DeliveryDeferred as error:
+        email.was_deferred(clock.now(), subject=message.subject, reason=str(error))
+        return Refused(error)
+    else:
+        email.was_sent(clock.now(), subject=message.subject, message_id=message_id)
+    return None
+
+
+async def release_held_emails(
+    command: ReleaseHeldEmails, emails: EmailRepository, channels: Channels, jobs: Jobs, clock: Clock
+) -> None:
+    """Queue held mails anew, oldest first, as soon as the mail server answers."""
+    held = await emails.held(_RELEASED_AT_ONCE)
+    if not held:
+        return
+    try:
+        await channels.adapter(EMAIL).check()
+    except (ChannelNotConfigured, DeliveryDeferred) as error:
+        _log.warning("%d or more mails wait in the queue: %s", len(held), error)
+        return
+    for email in held:
+        email.release(clock.now())
+        # the first job of this mail is done; its key would swallow a second one
+        jobs.later(SendEmail(email_id=email.id), key=f"email:{email.id}:{email.version}")

@@ -1,0 +1,103 @@
+"""The read side: one statement each, rows straight to views."""
+
+from __future__ import annotations
+
+from sqlalchemy import RowMapping, select
+
+from notification.application.catalogue import Catalogue
+from notification.application.email_logs import ListEmailLogs
+from notification.application.ports import Renderer
+from notification.application.preferences import GetPreferences, preferences_view
+from notification.application.templates import GetTemplate, ListTemplates, PreviewTemplate, preview
+from notification.contracts import (
+    EMAIL,
+    EmailLogView,
+    PreferencesView,
+    PreviewView,
+    QuietHours,
+    TemplateSource,
+    TemplateView,
+)
+from notification.infrastructure.tables import email_logs, notification_preferences, templates
+from platform_core.db import Reads
+from platform_core.domain import Page
+from platform_core.errors import NotFound, Unauthenticated
+from platform_core.security import Principal
+
+_LOG_COLUMNS = (
+    email_logs.c.id,
+    email_logs.c.recipient,
+    email_logs.c.subject,
+    email_logs.c.status,
+    email_logs.c.attempts,
+    email_logs.c.error,
+    email_logs.c.message_id,
+    email_logs.c.sent_at,
+)
+_TEMPLATE_COLUMNS = (
+    templates.c.id,
+    templates.c.kind,
+    templates.c.channel,
+    templates.c.locale,
+    templates.c.subject,
+    templates.c.text,
+    templates.c.html,
+    templates.c.created_at,
+    templates.c.updated_at,
+)
+
+
+async def list_email_logs(query: ListEmailLogs, reads: Reads) -> Page[EmailLogView]:
+    """Return mails, newest first."""
+    statement = select(*_LOG_COLUMNS).where(email_logs.c.channel == EMAIL, email_logs.c.deleted_at.is_(None))
+    return await reads.page(statement, query.page, lambda row: EmailLogView(**row), order=(email_logs.c.id,))
+
+
+async def get_preferences(
+    query: GetPreferences, principal: Principal, reads: Reads, catalogue: Catalogue
+) -> PreferencesView:
+    """Return the caller's preferences, or the defaults."""
+    if principal.user_id is None:
+        raise Unauthenticated
+    table = notification_preferences
+    statement = select(table.c.channels, table.c.kinds, table.c.quiet_hours)
+    row = await reads.one(statement.where(table.c.user_id == principal.user_id))
+    if row is None:
+        return preferences_view(catalogue, {}, {}, None)
+    quiet_hours = QuietHours(**row["quiet_hours"]) if row["quiet_hours"] else None
+    return preferences_view(catalogue, row["channels"], row["kinds"], quiet_hours)
+
+
+async def list_templates(query: ListTemplates, reads: Reads) -> Page[TemplateView]:
+    """Return own wording, newest first."""
+    statement = select(*_TEMPLATE_COLUMNS).where(templates.c.deleted_at.is_(None))
+    return await reads.page(statement, query.page, _template_view, order=(templates.c.id,))
+
+
+async def get_template(query: GetTemplate, reads: Reads) -> TemplateView:
+    """Return one own template."""
+    statement = select(*_TEMPLATE_COLUMNS).where(templates.c.deleted_at.is_(None))
+    row = await reads.one(statement.where(templates.c.id == query.template_id))
+    if row is None:
+        raise NotFound
+    return _template_view(row)
+
+
+async def preview_template(
+    query: PreviewTemplate, reads: Reads, catalogue: Catalogue, renderer: Renderer
+) -> PreviewView:
+    """Render one own template with invented data."""
+    template = await get_template(GetTemplate(template_id=query.template_id), reads)
+    source = TemplateSource(
+        kind=template.kind,
+        channel=template.channel,
+        locale=template.locale,
+        subject=template.subject,
+        text=template.text,
+        html=template.html,
+    )
+    return preview(source, query.draft, catalogue, renderer)
+
+
+def _template_view(row: RowMapping) -> TemplateView:
+    return TemplateView(**row)

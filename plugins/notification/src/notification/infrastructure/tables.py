@@ -1,0 +1,82 @@
+"""The tables of `notification`, and how its aggregates lie in them."""
+
+from __future__ import annotations
+
+from sqlalchemy import CheckConstraint, Column, DateTime, Index, Integer, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from notification.contracts import TemplateTaken
+from notification.domain import Email, Preferences, Template
+from platform_core.db import AggregateMap, aggregate_columns, module_metadata
+from platform_core.errors import ConcurrentUpdate
+
+metadata = module_metadata("notification")
+
+email_logs = Table(
+    "email_logs",
+    metadata,
+    *aggregate_columns(),
+    Column("event_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("user_id", Uuid, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text),
+    Column("message_id", Text),
+    Column("sent_at", DateTime(timezone=True)),
+    Column("held_at", DateTime(timezone=True)),
+    CheckConstraint("status IN ('queued', 'sent', 'failed', 'bounced')", name="status"),
+    CheckConstraint("status <> 'sent' OR sent_at IS NOT NULL", name="sent_at"),
+    Index("uq_email_logs_event_id", "event_id", "kind", "user_id", "channel", unique=True),
+    Index("ix_email_logs_held_at", "held_at", postgresql_where=text("held_at IS NOT NULL")),
+    comment="One row per mail, from the decision to send it; neither its text nor any secret.",
+)
+
+notification_preferences = Table(
+    "notification_preferences",
+    metadata,
+    *aggregate_columns(),
+    Column("user_id", Uuid, nullable=False),
+    Column("channels", JSONB, nullable=False),
+    Column("kinds", JSONB, nullable=False),
+    Column("quiet_hours", JSONB(none_as_null=True)),
+    Index("uq_notification_preferences_user_id", "user_id", unique=True),
+    comment="What users want to hear of; the defaults hold for those without a row.",
+)
+
+templates = Table(
+    "templates",
+    metadata,
+    *aggregate_columns(),
+    Column("kind", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("locale", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("html", Text),
+    Index(
+        "uq_templates_kind",
+        "kind",
+        "channel",
+        "locale",
+        unique=True,
+        postgresql_where=text("deleted_at IS NULL"),
+    ),
+    comment="Administrators' own wording; the built-in one is code.",
+)
+
+EMAILS = AggregateMap(Email, email_logs, name="notification.email")
+PREFERENCES = AggregateMap(
+    Preferences,
+    notification_preferences,
+    name="notification.preferences",
+    # two first answers of one user at once: the bus looks again and finds the other one
+    constraints={"uq_notification_preferences_user_id": ConcurrentUpdate},
+)
+TEMPLATES = AggregateMap(
+    Template, templates, name="notification.template", constraints={"uq_templates_kind": TemplateTaken}
+)
