@@ -18,7 +18,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from platform_core._engines import LONGEST_NAME_BYTES
-from platform_core._revisions import ModuleMigrations
+from platform_core._migrations.revisions import ModuleMigrations
 from platform_core.declarations import Link
 
 State = Literal["added", "present", "waiting", "removed", "failed"]

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
+import platform_core
 from platform_core.declarations import Link
 from platform_core.errors import MigrationFailed
 
@@ -86,7 +87,7 @@ class Revision:
 
 def alembic_directory() -> Path:
     """Return where `env.py` and the kernel's own revisions are: in the installed wheel, or in a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(platform_core.__file__).resolve().parent
     installed = package / "_alembic"
     return installed if installed.is_dir() else package.parent / "alembic"
 

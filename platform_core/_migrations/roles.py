@@ -110,19 +110,31 @@ def apply(connection: psycopg.Connection[Any], modules: Sequence[str]) -> str | 
     return None
 
 
-def drop(connection: psycopg.Connection[Any], module: str) -> None:
-    """Take away a module's role and everything it was granted in this database; it may be gone already."""
-    found = connection.execute(
-        "SELECT r.rolname FROM platform.modules m JOIN pg_roles r ON r.rolname = m.role WHERE m.name = %s",
-        (module,),
-    ).fetchone()
-    role = found[0] if found else None
-    # a clone names the role of the database it was copied from; that one's owner drops it
-    if role != role_name(connection.info.dbname, module):
-        return
-    with connection.transaction():
-        connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
-        connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+def of_module(connection: psycopg.Connection[Any], module: str) -> str | None:
+    """Return the role that `platform.modules` names for a module, if it is this database's own."""
+    try:
+        found = connection.execute("SELECT role FROM platform.modules WHERE name = %s", (module,)).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        return None
+    # a clone names the role of the database it was copied from; that one drops it
+    return found[0] if found and found[0] == role_name(connection.info.dbname, module) else None
+
+
+def drop(connection: psycopg.Connection[Any], role: str) -> str | None:
+    """
+    Take away a role and everything it was granted in this database.
+
+    Returns: None when it is gone; otherwise why it stays, in one line.
+    """
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    except psycopg.errors.UndefinedObject:
+        return None
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.DependentObjectsStillExist) as error:
+        return f"the database role {role} stays: {error.diag.message_primary}"
+    return None
 
 
 def _create(role: str) -> Iterator[sql.Composed]:

@@ -18,7 +18,7 @@ from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from platform_core._revisions import ModuleMigrations, Revision, alembic_directory
+from platform_core._migrations.revisions import ModuleMigrations, Revision, alembic_directory
 
 VERSION_TABLE: Final = "alembic_version"
 

@@ -1,0 +1,160 @@
+"""
+The revisions of one module, run on a connection of their own, and again while others hold the locks they need.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import psycopg
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from platform_core._migrations.lock import working_connection
+from platform_core._migrations.reports import AppliedRevision
+from platform_core._migrations.revisions import ModuleMigrations, Revision
+from platform_core.errors import MigrationFailed, OperationError
+
+LOCK_ATTEMPTS_COUNT: Final = 10
+
+Progress = Callable[[str], None]
+
+
+class Run:
+    """The revisions of one module, on a connection of its own."""
+
+    def __init__(
+        self,
+        url: str,
+        module: ModuleMigrations,
+        revisions: Sequence[Revision],
+        wait_seconds: float,
+        progress: Progress,
+    ) -> None:
+        self._url, self._module, self._revisions = url, module, revisions
+        self._wait_seconds, self._progress = wait_seconds, progress
+        self._running: Revision | None = None
+        self._durations_ms: dict[str, int] = {}
+
+    def position(self) -> int:
+        """
+        Return how many revisions the database has.
+
+        Raises:
+            MigrationFailed: it is at one that this build does not know.
+        """
+        with working_connection(self._url, self._module.name, wait_seconds=self._wait_seconds) as connection:
+            return self._position(connection)
+
+    def applied(self, revisions: Sequence[Revision]) -> tuple[AppliedRevision, ...]:
+        """Return `revisions` as a report shows them."""
+        return tuple(AppliedRevision(r.id, r.phase, self._durations_ms.get(r.id, 0)) for r in revisions)
+
+    def up(self, revisions: Sequence[Revision]) -> None:
+        """
+        Run `revisions`; those before one that commits in between are kept although a later one fails.
+
+        Raises:
+            MigrationFailed: one of them failed.
+        """
+        retry(lambda: self._attempt(revisions, upgrade=True), self._progress, self._module.name)
+
+    def down(self, revisions: Sequence[Revision]) -> None:
+        """Take `revisions` back, the newest first; raises as `up` does."""
+        retry(lambda: self._attempt(revisions, upgrade=False), self._progress, self._module.name)
+
+    def _position(self, connection: Connection) -> int:
+        from platform_core._migrations import steps
+
+        current = steps.current_revision(connection, self._module)
+        connection.rollback()  # reading it began a transaction; Alembic begins its own
+        if current is None:
+            return 0
+        known = [revision.id for revision in self._revisions]
+        if current in known:
+            return known.index(current) + 1
+        name, newest = self._module.name, known[-1] if known else "nothing"
+        raise MigrationFailed(
+            f"the database is newer than this build. It is at revision {current}, of which version"
+            f" {self._module.version} of the installed package does not know; its newest is {newest}. Install the"
+            f" version of {name} that migrated this database last, or take the newer revisions back with that version."
+        )
+
+    def _attempt(self, revisions: Sequence[Revision], *, upgrade: bool) -> None:
+        from platform_core._migrations import steps
+
+        self._running = None
+        with working_connection(self._url, self._module.name, wait_seconds=self._wait_seconds) as connection:
+            # an attempt before this one may have committed some of them
+            there = self._revisions[: self._position(connection)]
+            todo = [revision for revision in revisions if (revision in there) is not upgrade]
+            if not todo:
+                return
+            try:
+                steps.run(
+                    connection,
+                    self._module,
+                    todo,
+                    upgrade=upgrade,
+                    starting=self._starting,
+                    finished=self._finished,
+                )
+            except Exception as error:
+                if _is_about_locks(error):
+                    raise
+                raise MigrationFailed(self._explained(error)) from error
+
+    def _starting(self, revision: Revision) -> None:
+        self._running = revision
+        self._progress(f"{self._module.name}: {revision.id} {revision.summary}")
+
+    def _finished(self, revision: Revision, duration_ms: int) -> None:
+        self._durations_ms[revision.id] = duration_ms
+
+    def _explained(self, error: Exception) -> str:
+        told = words(error)
+        if self._running is None:
+            return told
+        return (
+            f"revision {self._running.id} ({self._running.path.name}) failed: {told} What its transaction had done"
+            " is rolled back, and the version table does not count it. Correct the revision or the data, then run this"
+            " again."
+        )
+
+
+def retry(statement: Callable[[], None], progress: Progress, what: str) -> None:
+    """Run `statement`; again, after a pause, while others hold the locks that it needs."""
+    for attempt in range(1, LOCK_ATTEMPTS_COUNT + 1):
+        try:
+            statement()
+            return
+        except (DBAPIError, psycopg.Error) as error:
+            if not _is_about_locks(error):
+                raise
+            if attempt == LOCK_ATTEMPTS_COUNT:
+                raise MigrationFailed(
+                    f"{what}: somebody holds a lock that a revision needs, {attempt} times for 2 s each:"
+                    f" {words(error)} Look for long transactions in pg_stat_activity, then run this again."
+                ) from error
+            pause = min(0.25 * 2**attempt, 5.0) * random.uniform(0.75, 1.25)  # noqa: S311  # spreads retries
+            progress(
+                f"{what}: a table is in use, trying again in {pause:.1f} s ({attempt} of {LOCK_ATTEMPTS_COUNT})"
+            )
+            time.sleep(pause)
+
+
+def _is_about_locks(error: Exception) -> bool:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(original, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected)
+
+
+def words(error: Exception) -> str:
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(original, psycopg.Error) and original.diag.message_primary:
+        parts = [original.diag.message_primary, original.diag.message_detail, original.diag.message_hint]
+        return " ".join(f"{part.rstrip('.')}." for part in parts if part)
+    name = "" if isinstance(original, psycopg.Error | OperationError) else f"{type(original).__name__}: "
+    return f"{name}{str(original).strip().rstrip('.')}."
