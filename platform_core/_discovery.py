@@ -520,12 +520,13 @@ class Hooks:
 
 
 def _spec_names(module: ModuleType) -> list[str]:
-    return [name for name, value in vars(module).items() if hasattr(value, f"{PROJECT_NAME}_spec")]
+    return list(_marked(module, f"{PROJECT_NAME}_spec"))
 
 
 def _implementations(module: ModuleType | None) -> dict[str, Callable[[], Any]]:
-    return (
-        {name: value for name, value in vars(module).items() if hasattr(value, f"{PROJECT_NAME}_impl")}
-        if module
-        else {}
-    )
+    return _marked(module, f"{PROJECT_NAME}_impl") if module else {}
+
+
+def _marked(module: ModuleType, mark: str) -> dict[str, Callable[[], Any]]:
+    # functions only: an object such as SQLAlchemy's `func` claims to have every attribute
+    return {name: value for name, value in vars(module).items() if inspect.isfunction(value) and hasattr(value, mark)}

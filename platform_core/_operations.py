@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -137,6 +137,8 @@ class ListAuditLogs(Query[Page[AuditLogView]]):
 @dataclass(frozen=True, kw_only=True)
 class RetryDelivery(Command[None]):
     """Make a dead or parked delivery due again, with all its attempts."""
+
+    wire_name: ClassVar[str] = "platform.retry_delivery"
 
     delivery_id: UUID
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from platform_core.domain import new_id
 from platform_core.security import ANONYMOUS, Principal
 
-__all__ = ["Context", "bind", "current"]
+__all__ = ["Context", "bind", "bound", "current"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,11 @@ def current() -> Context:
         return _current.get()
     except LookupError:
         return Context()
+
+
+def bound() -> Context | None:
+    """Return the context of the running task, or None outside of any."""
+    return _current.get(None)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import orjson
 import structlog
 from opentelemetry import trace
 
-from platform_core.context import current
+from platform_core.context import bound
 
 _SECRET_NAMES = re.compile(
     r"password|passwd|secret|token|authorization|cookie|api_?key|pepper|private", re.IGNORECASE
@@ -65,7 +65,7 @@ def configure(*, level: str = "INFO", json: bool = True) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("uvicorn.access", "taskiq", "alembic.runtime.plugins"):
+    for noisy in ("uvicorn.access", "taskiq", "alembic"):
         logging.getLogger(noisy).setLevel("WARNING")
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers[:] = []
@@ -75,15 +75,16 @@ def configure(*, level: str = "INFO", json: bool = True) -> None:
 
 def add_identifiers(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Add the request's and the trace's identifiers, so that lines of one request can be found together."""
-    context = current()
-    event.setdefault("request_id", context.request_id)
-    if context.correlation_id != context.request_id:
+    context = bound()
+    if context is not None:
+        event.setdefault("request_id", context.request_id)
+    if context is not None and context.correlation_id != context.request_id:
         event.setdefault("correlation_id", context.correlation_id)
     span = trace.get_current_span().get_span_context()
     if span.is_valid:
         event.setdefault("trace_id", f"{span.trace_id:032x}")
         event.setdefault("span_id", f"{span.span_id:016x}")
-    elif context.traceparent:
+    elif context is not None and context.traceparent:
         event.setdefault("trace_id", context.traceparent.split("-")[1])
     return event
 

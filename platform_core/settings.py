@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import core_schema
@@ -44,17 +43,16 @@ class SecretFile(SecretStr):
         return len(self.get_secret_value())
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(NamedTuple):
     """
     `COUNT/PERIOD`, for example `300/minute` or `5/5minutes`.
 
     Attributes:
-        limit: how many in one period.
+        count: how many in one period.
         seconds: length of the period.
     """
 
-    limit: int
+    count: int  # type: ignore[assignment]  # hides the method that every tuple has
     seconds: int
 
     @classmethod
@@ -79,7 +77,7 @@ class RateLimit:
         return core_schema.no_info_plain_validator_function(cls.parse)
 
     def __str__(self) -> str:
-        return f"{self.limit}/{self.seconds}seconds"
+        return f"{self.count}/{self.seconds}seconds"
 
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
