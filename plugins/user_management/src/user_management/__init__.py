@@ -1,3 +1,49 @@
-"""
-The facade of `user_management`: what other modules may import.
-"""
+"""The facade of user management: what other modules may import, and nothing else."""
+
+from user_management.contracts import (
+    EmailVerificationRequested,
+    EmailVerified,
+    MailLinks,
+    PasswordChanged,
+    PasswordResetRequested,
+    RoleAssigned,
+    RoleId,
+    RoleRevoked,
+    RoleView,
+    SessionReuseDetected,
+    SessionView,
+    UserDeactivated,
+    UserDeleted,
+    UserDirectory,
+    UserId,
+    UserInvited,
+    UserProfileView,
+    UserReactivated,
+    UserRegistered,
+    UserRenamed,
+    UserView,
+)
+
+__all__ = [
+    "EmailVerificationRequested",
+    "EmailVerified",
+    "MailLinks",
+    "PasswordChanged",
+    "PasswordResetRequested",
+    "RoleAssigned",
+    "RoleId",
+    "RoleRevoked",
+    "RoleView",
+    "SessionReuseDetected",
+    "SessionView",
+    "UserDeactivated",
+    "UserDeleted",
+    "UserDirectory",
+    "UserId",
+    "UserInvited",
+    "UserProfileView",
+    "UserReactivated",
+    "UserRegistered",
+    "UserRenamed",
+    "UserView",
+]

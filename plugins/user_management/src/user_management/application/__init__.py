@@ -1,0 +1,83 @@
+"""The use cases of user management: commands with their handlers, queries, and the ports they need."""
+
+from user_management.application.accounts import (
+    AssignRole,
+    DeleteUser,
+    EnsureUser,
+    InviteUser,
+    MakeAdministrator,
+    ProfileChanges,
+    RegisterUser,
+    RevokeRole,
+    UpdateMe,
+    UpdateUser,
+    UserChanges,
+)
+from user_management.application.credentials import (
+    ChangePassword,
+    ConfirmPasswordReset,
+    RequestPasswordReset,
+    VerifyEmail,
+)
+from user_management.application.queries import (
+    GetKeySet,
+    GetProfile,
+    GetRole,
+    GetUser,
+    ListPermissions,
+    ListRoles,
+    ListSessions,
+    ListUsers,
+)
+from user_management.application.roles import (
+    CreateRole,
+    DeleteRole,
+    EnsureBuiltInRoles,
+    RoleChanges,
+    UpdateRole,
+)
+from user_management.application.sessions import (
+    EndSession,
+    LogIn,
+    LogOut,
+    PurgeLogins,
+    RefreshTokens,
+    TokensView,
+)
+
+__all__ = [
+    "AssignRole",
+    "ChangePassword",
+    "ConfirmPasswordReset",
+    "CreateRole",
+    "DeleteRole",
+    "DeleteUser",
+    "EndSession",
+    "EnsureBuiltInRoles",
+    "EnsureUser",
+    "GetKeySet",
+    "GetProfile",
+    "GetRole",
+    "GetUser",
+    "InviteUser",
+    "ListPermissions",
+    "ListRoles",
+    "ListSessions",
+    "ListUsers",
+    "LogIn",
+    "LogOut",
+    "MakeAdministrator",
+    "ProfileChanges",
+    "PurgeLogins",
+    "RefreshTokens",
+    "RegisterUser",
+    "RequestPasswordReset",
+    "RevokeRole",
+    "RoleChanges",
+    "TokensView",
+    "UpdateMe",
+    "UpdateRole",
+    "UpdateUser",
+    "UserChanges",
+    "VerifyEmail",
+]

@@ -1,0 +1,174 @@
+"""Passwords and proofs of address: changing, forgetting, choosing the first one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Annotated
+
+from annotated_types import Len
+
+from platform_core.domain import Command, Refused, new_id
+from platform_core.ports import Clock, Standings
+from platform_core.security import Principal
+from user_management.application.accounts import (
+    INVITATION,
+    PASSWORD_RESET,
+    VERIFICATION,
+    Email,
+    Password,
+    own_id,
+)
+from user_management.application.ports import (
+    Formats,
+    LoginFailures,
+    MailedLinks,
+    PasswordHasher,
+    Sessions,
+    UserRepository,
+)
+from user_management.domain import (
+    InvalidToken,
+    PasswordPolicy,
+    TooManyFailedLogins,
+    UserNotFound,
+    WrongPassword,
+)
+from user_management.settings import UserManagementSettings
+
+LinkToken = Annotated[str, Len(1, 200)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangePassword(Command[None]):
+    """Replace one's own password."""
+
+    secret_fields = frozenset({"current_password", "new_password"})
+
+    current_password: Annotated[str, Len(1, 1024)] = field(repr=False)
+    new_password: Password = field(repr=False)
+
+
+async def change_password(
+    command: ChangePassword,
+    users: UserRepository,
+    sessions: Sessions,
+    links: MailedLinks,
+    failures: LoginFailures,
+    hasher: PasswordHasher,
+    policy: PasswordPolicy,
+    standings: Standings,
+    principal: Principal,
+    clock: Clock,
+) -> Refused | None:
+    """The other sessions end. Guessing the current password counts like a failed login."""
+    user, now = await users.get(own_id(principal)), clock.now()
+    policy.check(command.new_password, email=user.email, username=user.username, name="new_password")
+    seconds = await failures.locked_for(user.email)
+    if seconds is not None:
+        raise TooManyFailedLogins(retry_after_seconds=seconds)
+    if not await hasher.verify(command.current_password, user.password_hash):
+        seconds = await failures.count(user.email)
+        return Refused(
+            WrongPassword() if seconds is None else TooManyFailedLogins(retry_after_seconds=seconds)
+        )
+    user.change_password(await hasher.hash(command.new_password), now)
+    sessions.end_all(user.id, but=principal.session_id, reason="password_changed", now=now)
+    links.revoke(user.id, (PASSWORD_RESET, INVITATION), now=now)
+    standings.revoke(users=[user.id])
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestPasswordReset(Command[None]):
+    """Ask for a mail with a way around a forgotten password."""
+
+    email: Email
+
+
+async def request_password_reset(
+    command: RequestPasswordReset,
+    users: UserRepository,
+    links: MailedLinks,
+    formats: Formats,
+    settings: UserManagementSettings,
+    clock: Clock,
+) -> None:
+    """The answer never says whether there is such an account; one account gets few mails an hour."""
+    user, now = await users.find_by_email(formats.email(command.email)), clock.now()
+    if user is None or not user.is_active:
+        return
+    sent_count = await links.count_since(user.id, PASSWORD_RESET, now - timedelta(hours=1))
+    if sent_count >= settings.password_resets_per_hour:
+        return
+    reset_id = new_id()
+    user.request_password_reset(reset_id)
+    links.add(
+        reset_id,
+        user_id=user.id,
+        purpose=PASSWORD_RESET,
+        email=user.email,
+        now=now,
+        expires_at=now + timedelta(minutes=settings.password_reset_minutes),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmPasswordReset(Command[None]):
+    """Set a password through a mailed link, of a reset or of an invitation."""
+
+    secret_fields = frozenset({"token", "new_password"})
+
+    token: LinkToken = field(repr=False)
+    new_password: Password = field(repr=False)
+
+
+async def confirm_password_reset(
+    command: ConfirmPasswordReset,
+    users: UserRepository,
+    sessions: Sessions,
+    links: MailedLinks,
+    failures: LoginFailures,
+    hasher: PasswordHasher,
+    policy: PasswordPolicy,
+    standings: Standings,
+    clock: Clock,
+) -> None:
+    """Every session ends, the address is proven, and a locked account is open again."""
+    now = clock.now()
+    link_id, user_id = await links.read(command.token, (PASSWORD_RESET, INVITATION), now)
+    try:
+        user = await users.get(user_id)
+    except UserNotFound:
+        raise InvalidToken from None
+    if not user.is_active:
+        raise InvalidToken
+    policy.check(command.new_password, email=user.email, username=user.username, name="new_password")
+    user.change_password(await hasher.hash(command.new_password), now)
+    user.verify_email(now)
+    links.spend(link_id, now)
+    links.revoke(user.id, (PASSWORD_RESET, INVITATION), but=link_id, now=now)
+    sessions.end_all(user.id, reason="password_reset", now=now)
+    failures.forgive(user.email)
+    standings.revoke(users=[user.id])
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyEmail(Command[None]):
+    """Prove through a mailed link that an address is one's own."""
+
+    secret_fields = frozenset({"token"})
+
+    token: LinkToken = field(repr=False)
+
+
+async def verify_email(command: VerifyEmail, users: UserRepository, links: MailedLinks, clock: Clock) -> None:
+    """Each link works once."""
+    now = clock.now()
+    link_id, user_id = await links.read(command.token, (VERIFICATION,), now)
+    try:
+        user = await users.get(user_id)
+    except UserNotFound:
+        raise InvalidToken from None
+    user.verify_email(now)
+    links.spend(link_id, now)

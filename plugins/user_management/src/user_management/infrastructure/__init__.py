@@ -1,0 +1,1 @@
+"""PostgreSQL, bcrypt and JSON Web Tokens behind the ports of `application`."""

@@ -1,0 +1,154 @@
+"""Mailed links: rows say that a request is open, the token is derived when the mail is written."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Text, any_, delete, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from platform_core.db import UnitOfWork
+from platform_core.ports import Keys
+from platform_core.settings import KernelSettings
+from user_management.application.accounts import INVITATION, PASSWORD_RESET, VERIFICATION
+from user_management.domain import InvalidToken
+from user_management.infrastructure.tables import mailed_links, users
+from user_management.settings import UserManagementSettings
+
+_KEPT: Final = timedelta(days=7)
+
+
+class LinkTokens:
+    """
+    Derives tokens: base64url(id) . base64url(HMAC-SHA256(key of the purpose, id)).
+
+    Nothing in the database, an event or a job leads to a token without the platform's secret key.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = {
+            purpose: keys.derive(f"user_management.{purpose}")
+            for purpose in (VERIFICATION, PASSWORD_RESET, INVITATION)
+        }
+
+    def make(self, purpose: str, link_id: UUID) -> str:
+        """Return the token of a request."""
+        signature = hmac.digest(self._keys[purpose], link_id.bytes, "sha256")
+        return f"{_encode(link_id.bytes)}.{_encode(signature)}"
+
+    def read(self, token: str, purposes: Collection[str]) -> tuple[str, UUID]:
+        """
+        Return the purpose and the request of a token.
+
+        Raises:
+            InvalidToken: it was not made here for one of `purposes`.
+        """
+        encoded, _, _ = token.partition(".")
+        try:
+            link_id = UUID(bytes=base64.b64decode(encoded + "==", altchars=b"-_", validate=True))
+        except ValueError:
+            raise InvalidToken from None
+        given = token.encode("utf-8", "surrogatepass")
+        for purpose in purposes:
+            if hmac.compare_digest(self.make(purpose, link_id).encode(), given):
+                return purpose, link_id
+        raise InvalidToken
+
+
+class PublicLinks:
+    """`MailLinks`: addresses below `PLATFORM_PUBLIC_URL`, never below a Host header."""
+
+    def __init__(self, tokens: LinkTokens, settings: UserManagementSettings, kernel: KernelSettings) -> None:
+        self._tokens = tokens
+        base = kernel.public_url.rstrip("/")
+        self._verify, self._reset = base + settings.verify_email_page, base + settings.reset_password_page
+
+    def verification_link(self, verification_id: UUID) -> str:
+        return f"{self._verify}?token={self._tokens.make(VERIFICATION, verification_id)}"
+
+    def password_reset_link(self, reset_id: UUID) -> str:
+        return f"{self._reset}?token={self._tokens.make(PASSWORD_RESET, reset_id)}"
+
+    def invitation_link(self, invitation_id: UUID) -> str:
+        return f"{self._reset}?token={self._tokens.make(INVITATION, invitation_id)}"
+
+
+class SqlMailedLinks:
+    """Requests that are answered by following a mailed link."""
+
+    def __init__(self, uow: UnitOfWork, tokens: LinkTokens) -> None:
+        self._uow, self._tokens = uow, tokens
+
+    def add(
+        self, link_id: UUID, *, user_id: UUID, purpose: str, email: str, now: datetime, expires_at: datetime
+    ) -> None:
+        self._uow.write(
+            insert(mailed_links).values(
+                id=link_id,
+                user_id=user_id,
+                purpose=purpose,
+                email=email,
+                created_at=now,
+                expires_at=expires_at,
+            )
+        )
+
+    async def read(self, token: str, purposes: Collection[str], now: datetime) -> tuple[UUID, UUID]:
+        purpose, link_id = self._tokens.read(token, purposes)
+        row = await self._uow.fetch_one(
+            select(mailed_links.c.user_id)
+            .select_from(mailed_links.join(users))
+            .where(
+                mailed_links.c.id == link_id,
+                mailed_links.c.purpose == purpose,
+                mailed_links.c.spent_at.is_(None),
+                mailed_links.c.expires_at > now,
+                mailed_links.c.email == users.c.email,
+            )
+        )
+        if row is None:
+            raise InvalidToken
+        return link_id, row["user_id"]
+
+    def spend(self, link_id: UUID, now: datetime) -> None:
+        self._uow.write(
+            update(mailed_links)
+            .where(mailed_links.c.id == link_id, mailed_links.c.spent_at.is_(None))
+            .values(spent_at=now),
+            expect=1,
+            otherwise=InvalidToken,
+        )
+
+    def revoke(
+        self, user_id: UUID, purposes: Collection[str], *, but: UUID | None = None, now: datetime
+    ) -> None:
+        open_ones = update(mailed_links).where(
+            mailed_links.c.user_id == user_id,
+            mailed_links.c.purpose == any_(literal(list(purposes), ARRAY(Text))),
+            mailed_links.c.spent_at.is_(None),
+        )
+        if but is not None:
+            open_ones = open_ones.where(mailed_links.c.id != but)
+        self._uow.write(open_ones.values(spent_at=now))
+
+    async def count_since(self, user_id: UUID, purpose: str, since: datetime) -> int:
+        row = await self._uow.fetch_one(
+            select(func.count().label("count")).where(
+                mailed_links.c.user_id == user_id,
+                mailed_links.c.purpose == purpose,
+                mailed_links.c.created_at > since,
+            )
+        )
+        return int(row["count"]) if row else 0
+
+    def purge(self, now: datetime) -> None:
+        self._uow.write(delete(mailed_links).where(mailed_links.c.expires_at < now - _KEPT))
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

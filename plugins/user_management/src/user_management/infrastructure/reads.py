@@ -1,0 +1,164 @@
+"""The read side: one statement per question, rows straight to views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import RowMapping, Select, Text, any_, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
+
+from platform_core.db import Reads
+from platform_core.domain import Page
+from platform_core.ports import Clock, PermissionInfo, Permissions
+from user_management.application import (
+    GetKeySet,
+    GetProfile,
+    GetRole,
+    GetUser,
+    ListPermissions,
+    ListRoles,
+    ListSessions,
+    ListUsers,
+)
+from user_management.contracts import RoleView, SessionView, UserProfileView, UserView
+from user_management.domain import RoleNotFound, UserNotFound
+from user_management.infrastructure.tables import roles, user_roles, user_sessions, users
+from user_management.infrastructure.tokens import KeySet
+
+_ROLE_NAMES: Final = (
+    select(func.array_agg(aggregate_order_by(roles.c.name, roles.c.name)))
+    .select_from(user_roles.join(roles))
+    .where(user_roles.c.user_id == users.c.id, roles.c.deleted_at.is_(None))
+    .scalar_subquery()
+    .label("roles")
+)
+_USER: Final = (
+    users.c.id,
+    users.c.email,
+    users.c.username,
+    users.c.full_name,
+    users.c.is_active,
+    users.c.email_verified,
+    _ROLE_NAMES,
+    users.c.last_login_at,
+    users.c.created_at,
+    users.c.updated_at,
+)
+_PROFILE: Final = (*_USER, users.c.locale, users.c.timezone, users.c.phone_number, users.c.avatar_url)
+_ROLE: Final = (
+    roles.c.id,
+    roles.c.name,
+    roles.c.description,
+    roles.c.permissions,
+    roles.c.created_at,
+    roles.c.updated_at,
+)
+
+
+async def get_user(query: GetUser, reads: Reads) -> UserView:
+    row = await reads.one(_users().where(users.c.id == query.user_id))
+    if row is None:
+        raise UserNotFound
+    return _user(row)
+
+
+async def get_profile(query: GetProfile, reads: Reads) -> UserProfileView:
+    row = await reads.one(_profiles().where(users.c.id == query.user_id))
+    if row is None:
+        raise UserNotFound
+    return _profile(row)
+
+
+async def list_users(query: ListUsers, reads: Reads) -> Page[UserView]:
+    statement = _users()
+    if query.q:
+        columns = (users.c.email, users.c.username, users.c.full_name)
+        statement = statement.where(or_(*(column.icontains(query.q, autoescape=True) for column in columns)))
+    return await reads.page(statement, query.page, _user, order=(users.c.id,))
+
+
+async def list_sessions(query: ListSessions, reads: Reads, clock: Clock) -> Page[SessionView]:
+    statement = select(
+        user_sessions.c.id,
+        user_sessions.c.created_at,
+        user_sessions.c.last_seen_at,
+        user_sessions.c.ip,
+        user_sessions.c.user_agent,
+    ).where(
+        user_sessions.c.user_id == query.user_id,
+        user_sessions.c.revoked_at.is_(None),
+        user_sessions.c.expires_at > clock.now(),
+    )
+
+    def view(row: RowMapping) -> SessionView:
+        return SessionView(**row, current=row["id"] == query.current_id)
+
+    return await reads.page(statement, query.page, view, order=(user_sessions.c.id,))
+
+
+async def get_role(query: GetRole, reads: Reads) -> RoleView:
+    row = await reads.one(_roles().where(roles.c.id == query.role_id))
+    if row is None:
+        raise RoleNotFound
+    return RoleView(**row)
+
+
+async def list_roles(query: ListRoles, reads: Reads) -> Page[RoleView]:
+    return await reads.page(_roles(), query.page, lambda row: RoleView(**row), order=(roles.c.id,))
+
+
+async def list_permissions(query: ListPermissions, permissions: Permissions) -> Page[PermissionInfo]:
+    return Page(list(permissions.all()))
+
+
+async def get_key_set(query: GetKeySet, keys: KeySet) -> Mapping[str, Any]:
+    return keys.jwks()
+
+
+class SqlUserDirectory:
+    """`UserDirectory`: what other modules may know of accounts."""
+
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+
+    async def get(self, user_id: UUID) -> UserView | None:
+        row = await self._reads.one(_users().where(users.c.id == user_id))
+        return None if row is None else _user(row)
+
+    async def get_profile(self, user_id: UUID) -> UserProfileView | None:
+        row = await self._reads.one(_profiles().where(users.c.id == user_id))
+        return None if row is None else _profile(row)
+
+    async def get_many(self, user_ids: Iterable[UUID]) -> Mapping[UUID, UserView]:
+        wanted = list(user_ids)
+        rows = await self._reads.all(_users().where(users.c.id.in_(wanted))) if wanted else []
+        return {row["id"]: _user(row) for row in rows}
+
+    async def find_by_usernames(self, usernames: Iterable[str]) -> Mapping[str, UserView]:
+        wanted = [name.lower() for name in usernames]
+        if not wanted:
+            return {}
+        among = func.lower(users.c.username) == any_(literal(wanted, ARRAY(Text)))
+        return {row["username"].lower(): _user(row) for row in await self._reads.all(_users().where(among))}
+
+
+def _users() -> Select[Any]:
+    return select(*_USER).where(users.c.deleted_at.is_(None))
+
+
+def _profiles() -> Select[Any]:
+    return select(*_PROFILE).where(users.c.deleted_at.is_(None))
+
+
+def _roles() -> Select[Any]:
+    return select(*_ROLE).where(roles.c.deleted_at.is_(None))
+
+
+def _user(row: RowMapping) -> UserView:
+    return UserView(**{**row, "roles": row["roles"] or []})
+
+
+def _profile(row: RowMapping) -> UserProfileView:
+    return UserProfileView(**{**row, "roles": row["roles"] or []})
