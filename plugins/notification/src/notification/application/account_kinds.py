@@ -25,6 +25,9 @@ WELCOME: Final = NotificationKind(
     title="Welcome",
     event=UserRegistered,
     recipients=lambda event: [event.user_id],
+    # one mail for a registration: it welcomes, and carries the link where the address waits for proof
+    data=lambda event: {"verification_id": str(event.verification_id)} if event.verification_id else {},
+    essential=True,
 )
 
 EMAIL_VERIFICATION: Final = NotificationKind(
@@ -64,8 +67,14 @@ PASSWORD_CHANGED: Final = NotificationKind(
 
 ACCOUNT_KINDS: Final = (WELCOME, EMAIL_VERIFICATION, PASSWORD_RESET, INVITATION, PASSWORD_CHANGED)
 
+
+def _verification_link(links: MailLinks, data: Mapping[str, Any]) -> str:
+    return links.verification_link(UUID(data["verification_id"]))
+
+
 LINKED_KINDS: Final[Mapping[str, Callable[[MailLinks, Mapping[str, Any]], str]]] = {
-    EMAIL_VERIFICATION.name: lambda links, data: links.verification_link(UUID(data["verification_id"])),
+    WELCOME.name: lambda links, data: _verification_link(links, data) if "verification_id" in data else "",
+    EMAIL_VERIFICATION.name: _verification_link,
     PASSWORD_RESET.name: lambda links, data: links.password_reset_link(UUID(data["reset_id"])),
     INVITATION.name: lambda links, data: links.invitation_link(UUID(data["invitation_id"])),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from email.headerregistry import Address
@@ -33,6 +34,9 @@ _CHECK_SECONDS: Final = 1.8
 
 _AUTHENTICATION_REQUIRED: Final = 530
 """The one 5xx during a mail that is the deployer's mistake."""
+
+_ADDRESS: Final = re.compile(r"([^\s<>()\[\]:;,@\\\"]{1,64})@([^\s<>()\[\]:;,@\\\"]{1,253})")
+"""One plain address: what would need quotes is refused, so that nothing can end it early."""
 
 _SHAPE: Final = "SMTP_URL looks like smtp://user:password@host:port or smtps://…"
 
@@ -224,14 +228,15 @@ def _address(name: str, address: str) -> Address:
     Raises:
         ValueError: it is no address; line breaks and other headers in it are refused here.
     """
-    local, at, domain = address.rpartition("@")
-    if not at or not local or not address.isprintable() or " " in address:
+    match = _ADDRESS.fullmatch(address)
+    if match is None or not address.isprintable():
         raise ValueError("the recipient's address is none")
+    local, domain = match.groups()
     try:
         ascii_domain = domain.encode("idna").decode("ascii")
     except UnicodeError as error:
         raise ValueError("the recipient's domain is none") from error
-    return Address(display_name=one_line(name, 80), addr_spec=f"{local}@{ascii_domain}")
+    return Address(one_line(name, 80), local, ascii_domain)
 
 
 def mail_host(public_url: str) -> str:
