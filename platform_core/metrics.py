@@ -38,13 +38,19 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self.registry,
         )
-        self.in_flight = Gauge("platform_http_requests_in_flight", "Requests being answered now.", registry=self.registry)
-        self.redis_up = Gauge("platform_redis_up", "Whether Redis answered the last time.", registry=self.registry)
+        self.in_flight = Gauge(
+            "platform_http_requests_in_flight", "Requests being answered now.", registry=self.registry
+        )
+        self.redis_up = Gauge(
+            "platform_redis_up", "Whether Redis answered the last time.", registry=self.registry
+        )
         self.redis_failures = Gauge(
             "platform_redis_failures", "Packets that Redis did not answer.", registry=self.registry
         )
         self.standings_trusted = Gauge(
-            "platform_standings_trusted", "Whether revocations are heard, so that cached sessions count.", registry=self.registry
+            "platform_standings_trusted",
+            "Whether revocations are heard, so that cached sessions count.",
+            registry=self.registry,
         )
         self._deliveries = Counter(
             "platform_deliveries_total",

@@ -1,0 +1,269 @@
+"""
+Makes one FastAPI application of everything that the installed modules declare. No I/O happens here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, iter_route_contexts
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from platform_core import __version__
+from platform_core._engines import Engines
+from platform_core.cache import Gate
+from platform_core.errors import DomainError, HookFailed, NameCollision, StartupError
+from platform_core.http.binding import BoundRoute, Runtime
+from platform_core.http.exchange import Bus
+from platform_core.http.gate import AuditDenied, Gatekeeper
+from platform_core.http.idempotency import IdempotencyKeys
+from platform_core.http.middleware import Shell, Traffic
+from platform_core.http.openapi import docs_page, openapi_document
+from platform_core.http.problems import Catalogue, respond
+from platform_core.http.routing import API_PREFIX, Policy
+from platform_core.metrics import Metrics
+from platform_core.ports import Keys
+from platform_core.security import Authenticator
+from platform_core.settings import KernelSettings
+from platform_core.standings import StandingCache
+
+__all__ = ["API_PREFIX", "HttpParts", "ModuleRoutes", "build_app", "check_routes"]
+
+_EXPOSED: Final = (
+    "ETag",
+    "Idempotent-Replayed",
+    "Link",
+    "Location",
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-ID",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleRoutes:
+    """What one module offers over HTTP."""
+
+    module: str
+    title: str
+    routers: Sequence[APIRouter]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpParts:
+    """
+    Everything that the HTTP side is made of.
+
+    Attributes:
+        engines: for the idempotency keys.
+        gate, standings: made with the process's one `Redis`; whoever made them starts and stops them.
+        authenticators: scheme → authenticator; asked for with the first request, after the lifespan has begun.
+        audit_denied: notes a bad token or a missing permission.
+        modules: in plugin order.
+        unavailable: full path prefix → why, of modules that could not be started.
+        operations: routers of the kernel itself, whose routes are taken as they are: health, metrics.
+        lifespan: opens and closes what the process needs.
+    """
+
+    settings: KernelSettings
+    bus: Bus
+    engines: Engines
+    keys: Keys
+    gate: Gate
+    standings: StandingCache
+    authenticators: Callable[[], Mapping[str, Authenticator]]
+    audit_denied: AuditDenied
+    modules: Sequence[ModuleRoutes] = ()
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    operations: Sequence[APIRouter] = ()
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]] | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    traffic: Traffic = field(default_factory=Traffic)
+    title: str = "Platform"
+
+
+def build_app(parts: HttpParts) -> FastAPI:
+    """
+    Return the application.
+
+    Raises:
+        HookFailed, NameCollision: never, if `check_routes` found nothing.
+    """
+    settings = parts.settings
+    gatekeeper = Gatekeeper(settings, parts.gate, parts.standings, parts.authenticators, parts.audit_denied)
+    idempotency = IdempotencyKeys(parts.engines, parts.keys, settings.idempotency_hours)
+    runtime = Runtime(settings, parts.bus, gatekeeper, idempotency)
+    routes = [route for offered in parts.modules for route in _bound(runtime, offered)]
+    _join_siblings(routes)
+    app = FastAPI(
+        title=parts.title,
+        version=__version__,
+        lifespan=parts.lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=_middleware(parts),
+        exception_handlers=dict.fromkeys((DomainError, HTTPException, RequestValidationError), _told),
+    )
+    app.router.routes.append(_table(routes, parts, gatekeeper))
+    for router in parts.operations:
+        app.router.routes.extend(router.routes)
+    _add_documents(app, parts, routes)
+    _register_gauges(parts)
+    return app
+
+
+def check_routes(
+    offered: ModuleRoutes,
+    *,
+    paths: Sequence[str],
+    permissions: Iterable[str],
+    settings: KernelSettings,
+    taken: dict[tuple[str, str], str],
+) -> list[StartupError]:
+    """
+    Check what one module offers, before anything is built of it.
+
+    Args:
+        paths: the manifest's; every route's path begins with one of them.
+        permissions: every declared permission of every module.
+        taken: (method, path with parameters unnamed) → module, of the modules before; completed here.
+
+    Returns: every problem.
+    """
+    known, found = frozenset(permissions), list(_check_kinds(offered))
+    for route, context, prefix in _declared(offered):
+        policy: Policy = getattr(route, "policy", Policy())
+        label = f"{'/'.join(sorted(context.methods or ()))} {context.path}"
+        path = str(context.path)
+        if not any(path == owned or path.startswith(f"{owned.rstrip('/')}/") for owned in paths):
+            hint = "add its prefix to `paths` in plugin.toml"
+            found.append(
+                HookFailed(offered.module, f"the route {label} lies outside of the module's paths", hint)
+            )
+        if policy.permission is not None and policy.permission not in known:
+            hint = "declare it in register_permissions"
+            problem = f"the route {label} needs the undeclared permission {policy.permission}"
+            found.append(HookFailed(offered.module, problem, hint))
+        if policy.limit is not None and not hasattr(settings, f"rate_limit_{policy.limit}"):
+            hint = "use one of the kernel's settings rate_limit_…"
+            found.append(
+                HookFailed(offered.module, f"the route {label} names the unknown limit {policy.limit}", hint)
+            )
+        found += _check_taken(offered.module, context.methods or (), f"{prefix}{path}", taken)
+    return found
+
+
+def _check_kinds(offered: ModuleRoutes) -> Iterator[StartupError]:
+    for router in offered.routers:
+        for context in iter_route_contexts(router.routes):
+            if not isinstance(context.original_route, APIRoute):
+                kind = type(context.original_route).__name__
+                yield HookFailed(
+                    offered.module, f"a {kind} was offered as a route", "offer HTTP routes of a Router only"
+                )
+
+
+def _check_taken(
+    module: str, methods: Iterable[str], path: str, taken: dict[tuple[str, str], str]
+) -> Iterator[StartupError]:
+    shape = "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
+    for method in methods:
+        owner = taken.setdefault((method, shape), module)
+        if owner != module:
+            yield NameCollision(
+                module, f"{method} {path} is already a route of {owner}", "choose another path"
+            )
+
+
+def _declared(offered: ModuleRoutes) -> Iterator[tuple[APIRoute, Any, str]]:
+    for router in offered.routers:
+        prefix = API_PREFIX if getattr(router, "prefix_api", True) else ""
+        for context in iter_route_contexts(router.routes):
+            if isinstance(context.original_route, APIRoute):
+                yield context.original_route, context, prefix
+
+
+def _bound(runtime: Runtime, offered: ModuleRoutes) -> Iterator[BoundRoute]:
+    for _, context, prefix in _declared(offered):
+        yield BoundRoute(runtime, offered.module, context, prefix)
+
+
+def _join_siblings(routes: Iterable[BoundRoute]) -> None:
+    routes = list(routes)
+    readers = {route.template: route for route in routes if "GET" in route.methods}
+    for route in routes:
+        route.sibling = readers.get(route.template)
+
+
+def _table(routes: Sequence[BoundRoute], parts: HttpParts, gatekeeper: Gatekeeper) -> BaseRoute:
+    from platform_core.http.table import RouteTable
+
+    return RouteTable(routes, prefix=API_PREFIX, unavailable=parts.unavailable, gatekeeper=gatekeeper)
+
+
+def _middleware(parts: HttpParts) -> list[Middleware]:
+    shell = Middleware(
+        Shell, settings=parts.settings, metrics=parts.metrics, traffic=parts.traffic, api_prefix=API_PREFIX
+    )
+    if not parts.settings.cors_origins:
+        return [shell]
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(parts.settings.cors_origins),
+        allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
+        allow_headers=["*"],
+        allow_credentials=False,  # tokens travel in a header; no cookie is ever read
+        expose_headers=list(_EXPOSED),
+        max_age=3600,
+    )
+    return [shell, cors]
+
+
+async def _told(request: Request, error: Exception) -> Response:
+    return respond(error, request.scope)
+
+
+def _add_documents(app: FastAPI, parts: HttpParts, routes: Sequence[BoundRoute]) -> None:
+    catalogue = Catalogue((route.module, error) for route in routes for error in route.policy.raises)
+    document: dict[str, Any] = {}
+
+    def describe() -> dict[str, Any]:
+        if not document:
+            document.update(openapi_document(parts.title, __version__, parts.modules, routes, API_PREFIX))
+        return document
+
+    app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way to replace the document
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> dict[str, Any]:
+        return describe()
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return docs_page(parts.title)
+
+    @app.get("/problems/{slug}", include_in_schema=False)
+    async def problem(slug: str, request: Request) -> Response:
+        return catalogue.answer(slug, request)
+
+
+def _register_gauges(parts: HttpParts) -> None:
+    redis = parts.gate.redis
+    parts.metrics.in_flight.set_function(lambda: float(parts.traffic.in_flight_count))
+    parts.metrics.redis_up.set_function(lambda: float(redis.is_available))
+    parts.metrics.redis_failures.set_function(lambda: float(redis.failures_count))
+    parts.metrics.standings_trusted.set_function(lambda: float(parts.standings.is_trusted))

@@ -1,0 +1,373 @@
+"""
+One declared route, bound to one platform: everything that happens around its endpoint, in order.
+
+    rate limit and token (401, 429) → permission (403) → text, size and body (413, 415, 422; but 404 where the caller
+    may not know of the thing) → Idempotency-Key, If-Match → endpoint → ETag, Link, If-None-Match
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import urllib.parse
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from fastapi import params
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import request_params_to_args
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute, RouteContext, get_request_handler, request_response, serialize_response
+from starlette._utils import is_async_callable
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Scope
+
+from platform_core._uow import SqlUnitOfWork
+from platform_core.context import bind
+from platform_core.domain import Page, Refused
+from platform_core.errors import DomainError, Kind, PlatformError, PreconditionFailed
+from platform_core.http import entities
+from platform_core.http.bodies import LimitedRequest, check_url, read_form, require_json
+from platform_core.http.exchange import Bus, Exchange, bound, current_exchange, exchange_of
+from platform_core.http.gate import Gatekeeper
+from platform_core.http.idempotency import Answer, IdempotencyKeys, Reservation, fingerprint
+from platform_core.http.problems import respond
+from platform_core.http.routing import INJECTED, Policy
+from platform_core.settings import KernelSettings
+
+__all__ = ["BoundRoute", "Runtime"]
+
+logger = structlog.get_logger("platform_core.http")
+
+_REFUSALS: Final = (DomainError, HTTPException, RequestValidationError)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What every route of one platform shares."""
+
+    settings: KernelSettings
+    bus: Bus
+    gatekeeper: Gatekeeper
+    idempotency: IdempotencyKeys
+
+
+class BoundRoute:
+    """
+    Args:
+        module: the plugin that declared it.
+        context: the route as FastAPI sees it, routers around it included.
+        prefix: goes before its path.
+    """
+
+    def __init__(self, runtime: Runtime, module: str, context: RouteContext, prefix: str) -> None:
+        self._runtime, self.module, self._context = runtime, module, context
+        self.template = f"{prefix}{context.path}"
+        self.methods = frozenset(context.methods or {"GET"})
+        self.policy: Policy = getattr(context.original_route, "policy", Policy())
+        self.name = str(context.name)
+        self.endpoint = context.endpoint
+        self.sibling: BoundRoute | None = None
+        """The GET of the same path, for If-Match."""
+        self._limit_bytes = self.policy.max_body_bytes
+        if self._limit_bytes is None:
+            self._limit_bytes = runtime.settings.max_body_bytes
+        body = context.body_field
+        self._reads_form = body is not None and isinstance(body.field_info, params.Form)
+        self._reads_json = body is not None and not self._reads_form
+        self._form_limits = dict(getattr(context.original_route, "form_limits", None) or {})
+        self._dependant = _bound_dependant(context.dependant)
+        self._inner = _inner_handler(context, self._dependant)
+        self.app: ASGIApp = request_response(self._handle)
+
+    def __repr__(self) -> str:
+        return f"<BoundRoute {'/'.join(sorted(self.methods))} {self.template} of {self.module}>"
+
+    # ── the order of checks ──────────────────────────────────────────────────────────────────────
+
+    async def _handle(self, request: Request) -> Response:
+        exchange = exchange_of(request.scope)
+        exchange.module, exchange.template, exchange.bus = self.module, self.template, self._runtime.bus
+        try:
+            principal = await self._runtime.gatekeeper.admit(exchange, self.policy)
+            exchange.enter(replace(exchange.context, principal=principal))
+            response = await self._answer(request, exchange)
+        except _REFUSALS as error:
+            response = await self._refuse(error, request)
+        if self.policy.secret:
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+    async def _answer(self, original: Request, exchange: Exchange) -> Response:
+        check_url(original.scope)
+        method = original.scope["method"]
+        request = LimitedRequest(original, self._limit_bytes or 0)
+        if self._reads_json or self._reads_form:
+            request.check_declared(exchange.header(b"content-length"))
+        if self._reads_json and await request.body():
+            require_json(exchange.header(b"content-type"))
+            await request.json()
+        elif self._reads_form:
+            await read_form(request, original.scope["fastapi_middleware_astack"], self._form_limits)
+        if method == "GET":
+            return self._finished(await self._inner(request), exchange, original)
+        once = self._prepare(request, exchange, method)
+        response = await (self._inner(request) if once is None else self._once(request, once))
+        if method in _REPLACING:
+            self._tag(response)
+        return response
+
+    async def _refuse(self, error: Exception, request: Request) -> Response:
+        if self.policy.visible is not None and _is_invalid(error):
+            try:
+                values, problems = request_params_to_args(self._dependant.path_params, request.path_params)
+                if not problems:
+                    await self._runtime.bus.ask(self.policy.visible(values))
+            except DomainError as hidden:
+                error = hidden
+        response = respond(error, request.scope)
+        if response.status_code == 413:
+            response.headers["Connection"] = "close"  # the rest of the body is not waited for
+        return response
+
+    # ── around the endpoint ──────────────────────────────────────────────────────────────────────
+
+    def _prepare(self, request: LimitedRequest, exchange: Exchange, method: str) -> _Once | None:
+        steps: list[Callable[[], Awaitable[Response | None]]] = []
+        once: _Once | None = None
+        if method in _CONDITIONAL and b"if-match" in exchange.headers:
+            exchange.if_match = True
+            steps.append(functools.partial(self._check_version, request, exchange))
+        if method == "POST" and b"idempotency-key" in exchange.headers:
+            once = _Once(self, request, exchange)
+            steps.append(once.begin)
+        if steps:
+            exchange.on_act = functools.partial(_run, steps)
+        return once
+
+    async def _once(self, request: LimitedRequest, once: _Once) -> Response:
+        try:
+            response = await self._inner(request)
+        except _REFUSALS as error:
+            response = await self._refuse(error, request)
+        except BaseException:
+            await once.end(None)
+            raise
+        await once.end(response)
+        return response
+
+    async def _check_version(self, request: Request, exchange: Exchange) -> None:
+        headers = exchange.headers[b"if-match"]
+
+        async def check(*_: Any) -> None:
+            if not entities.matches(headers, await self._present_tag(request), weak=False):
+                raise PreconditionFailed
+
+        await check()
+        exchange.before_commit = (*exchange.before_commit, check)
+
+    async def _present_tag(self, request: Request) -> str | None:
+        if self.sibling is None:
+            return None
+        kept = {"method": "GET", "query_string": b"", "headers": []}
+        scope: Scope = {**request.scope, **kept}
+        fresh = Exchange(exchange_of(request.scope).context, {})
+        fresh.bus = self._runtime.bus
+        with bound(fresh), bind(replace(fresh.context, primary_reads=True)):
+            response = await self.sibling.represent(Request(scope))
+        return response.headers.get("etag")
+
+    async def represent(self, request: Request) -> Response:
+        """Answer a GET from inside, without limits and permissions: for its tag only."""
+        response = await self._inner(request)
+        self._tag(response)
+        return response
+
+    # ── after it ─────────────────────────────────────────────────────────────────────────────────
+
+    def _finished(self, response: Response, exchange: Exchange, request: Request) -> Response:
+        if exchange.page is not None:
+            self._link(response, exchange.page, request)
+            return response
+        self._tag(response)
+        tag = response.headers.get("etag")
+        if tag is None:
+            return response
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+        asked = exchange.headers.get(b"if-none-match")
+        if asked is not None and entities.matches(asked, tag, weak=True):
+            return entities.not_modified(response)
+        return response
+
+    @staticmethod
+    def _tag(response: Response) -> None:
+        if response.status_code != 200 or "etag" in response.headers:
+            return
+        body = getattr(response, "body", None)  # a stream has none
+        if body and response.media_type == "application/json":
+            response.headers["ETag"] = entities.tag_of(bytes(body))
+
+    @staticmethod
+    def _link(response: Response, page: Page[Any], request: Request) -> None:
+        if page.next_cursor is None:
+            return
+        kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+        query = urllib.parse.urlencode([*kept, ("cursor", page.next_cursor)])
+        path = urllib.parse.quote(request.scope["path"], safe="/:@!$&'()*+,;=-._~")
+        response.headers["Link"] = f'<{path}?{query}>; rel="next"'
+
+    async def render(self, result: Any) -> Answer:
+        """Foretell the answer that this route gives for what its command returned."""
+        context = self._context
+        status = context.status_code or 200
+        if status in (204, 304):
+            return Answer(status, (), b"")
+        body = await serialize_response(field=context.response_field, response_content=result, dump_json=True)
+        if not isinstance(body, bytes):
+            raise PlatformError(f"{self!r} has no return type that says what it answers")
+        return Answer(status, (("content-type", "application/json"),), body)
+
+
+_CONDITIONAL: Final = frozenset({"PATCH", "PUT", "DELETE"})
+_REPLACING: Final = frozenset({"PATCH", "PUT"})
+
+
+class _Once:
+    """One request with an Idempotency-Key, from its reservation to its stored answer."""
+
+    def __init__(self, route: BoundRoute, request: LimitedRequest, exchange: Exchange) -> None:
+        self._route, self._request, self._exchange = route, request, exchange
+        self._keys = route._runtime.idempotency  # the same room: this class is a part of the route
+        self._reservation: Reservation | None = None
+        self._told: Exception | None = None
+
+    async def begin(self) -> Response | None:
+        """Reserve the key; a response is the answer of the first request."""
+        exchange, request = self._exchange, self._request
+        caller: UUID | None = exchange.caller.user_id
+        who = str(caller) if caller else f"anonymous {exchange.context.ip}"
+        digest = await fingerprint(
+            request.scope["path"],
+            request.scope["query_string"],
+            json=getattr(request, "_json", None),
+            form=request._form,
+            body=getattr(request, "_body", b""),
+        )
+        key = exchange.header(b"idempotency-key") or ""
+        known = await self._keys.reserve(key, scope=(who, "POST", self._route.template), request=digest)
+        if isinstance(known, Answer):
+            return known.replay()
+        self._reservation = known
+        exchange.before_commit = (*exchange.before_commit, self._store)
+        exchange.on_executed = self._executed
+        return None
+
+    async def _store(self, result: Any, uow: SqlUnitOfWork) -> None:
+        assert self._reservation is not None  # noqa: S101  # `begin` came before
+        if isinstance(result, Refused):
+            self._told = result.error
+            answer = Answer.of(respond(result.error, self._request.scope))
+            if not answer.is_final:
+                return
+        else:
+            try:
+                answer = await self._route.render(result)
+            except Exception:  # noqa: BLE001  # whatever serialising raises
+                # the route makes something else of the result: its answer is stored when it is known
+                logger.warning("an idempotent answer is stored late", route=self._route.template)
+                return
+        uow.append(self._keys.store(self._reservation, answer))
+
+    def _executed(self, error: Exception | None) -> None:
+        reservation = self._reservation
+        if reservation is not None and (error is None or error is self._told):
+            reservation.stored = reservation.offered
+
+    async def end(self, response: Response | None) -> None:
+        """Store the answer, unless that has happened already, or give the key free."""
+        if self._reservation is None:
+            return
+        body = getattr(response, "body", None)
+        answer = Answer.of(response) if response is not None and body is not None else None
+        try:
+            await self._keys.finish(self._reservation, answer)
+        except DomainError:
+            logger.warning("an idempotency key stays reserved", route=self._route.template)
+
+
+async def _run(steps: list[Callable[[], Awaitable[Response | None]]]) -> Response | None:
+    for step in steps:
+        response = await step()
+        if response is not None:
+            return response
+    return None
+
+
+def _is_invalid(error: Exception) -> bool:
+    return isinstance(error, RequestValidationError) or (
+        isinstance(error, DomainError) and error.kind is Kind.INVALID
+    )
+
+
+def _inner_handler(context: RouteContext, dependant: Dependant) -> Callable[[Request], Awaitable[Response]]:
+    route = context.original_route
+    assert isinstance(route, APIRoute)  # noqa: S101  # assembly refuses anything else
+    return get_request_handler(
+        dependant=dependant,
+        body_field=context.body_field,
+        status_code=context.status_code,
+        response_class=context.response_class,
+        response_field=context.response_field,
+        response_model_include=context.response_model_include,
+        response_model_exclude=context.response_model_exclude,
+        response_model_by_alias=context.response_model_by_alias,
+        response_model_exclude_unset=context.response_model_exclude_unset,
+        response_model_exclude_defaults=context.response_model_exclude_defaults,
+        response_model_exclude_none=context.response_model_exclude_none,
+        embed_body_fields=context._embed_body_fields,
+        strict_content_type=context.strict_content_type,
+        form_limits=route.form_limits,
+        stream_item_field=context.stream_item_field,
+        is_json_stream=context.is_json_stream,
+    )
+
+
+def _bound_dependant(declared: Dependant) -> Dependant:
+    """Return a copy whose endpoint is wrapped, and whose kernel dependencies are filled in directly."""
+    endpoint = declared.call
+    assert endpoint is not None  # noqa: S101  # a route's dependant calls its endpoint
+    injected = {d.name: INJECTED[d.call] for d in declared.dependencies if d.call in INJECTED and d.name}
+    rest = [d for d in declared.dependencies if d.call not in INJECTED]
+    if inspect.isasyncgenfunction(endpoint) or inspect.isgeneratorfunction(endpoint):
+        return declared  # a stream: FastAPI calls it in its own way
+    return replace(declared, call=_wrapped(endpoint, injected), dependencies=rest)
+
+
+def _wrapped(
+    endpoint: Callable[..., Any], injected: Mapping[str, Callable[[Exchange], Any]]
+) -> Callable[..., Awaitable[Any]]:
+    is_async = is_async_callable(endpoint)
+
+    async def act(**values: Any) -> Any:
+        exchange = current_exchange()
+        for name, get in injected.items():
+            values[name] = get(exchange)
+        if exchange.on_act is not None:
+            early = await exchange.on_act()
+            if early is not None:
+                return early
+        result = await (endpoint(**values) if is_async else run_in_threadpool(endpoint, **values))
+        if isinstance(result, Page):
+            exchange.page = result
+        return result
+
+    # not functools.wraps: FastAPI would look through it, and take a synchronous endpoint for what it calls
+    act.__name__, act.__qualname__ = endpoint.__name__, endpoint.__qualname__
+    act.__module__, act.__doc__ = endpoint.__module__, endpoint.__doc__
+    return act

@@ -1,0 +1,183 @@
+"""Reading what the client sent: size, JSON, and text that PostgreSQL could not keep."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+import orjson
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.types import Message, Scope
+
+from platform_core.errors import FieldError, InvalidInput
+from platform_core.http.problems import BodyTooLarge, UnsupportedMediaType
+
+__all__ = ["LimitedRequest", "check_url", "read_form", "require_json"]
+
+_MESSAGE: Final = "contains a character that text cannot have (NUL or half of a surrogate pair)"
+_CODE: Final = "text_invalid"
+
+
+class LimitedRequest(Request):
+    """
+    A request that stops reading when its body grows too large, and whose JSON is strict.
+
+    Args:
+        limit_bytes: for the whole body, however it is framed.
+    """
+
+    def __init__(self, request: Request, limit_bytes: int) -> None:
+        super().__init__(request.scope, self._limited)
+        self._inner = request.receive
+        self._left_bytes = limit_bytes
+        self._limit_bytes = limit_bytes
+
+    def check_declared(self, declared: str | None) -> None:
+        """
+        Refuse by the declared length, before anything is read.
+
+        Raises:
+            BodyTooLarge: it is more than the limit.
+        """
+        if declared is not None and declared.isdigit() and int(declared[:20]) > self._limit_bytes:
+            raise _too_large(self._limit_bytes)
+
+    async def json(self) -> Any:
+        """
+        Return the body's JSON; strict, so NaN, lone surrogates and bottomless nesting are malformed.
+
+        Raises:
+            InvalidInput: it is malformed, or has NUL in a text.
+        """
+        if not hasattr(self, "_json"):
+            body = await self.body()
+            try:
+                self._json = orjson.loads(body)
+            except orjson.JSONDecodeError as error:
+                message = error.msg.partition(":")[0] or "is not JSON"
+                raise _malformed(message) from None
+            if b"\\u0000" in body:
+                where = _find_nul(self._json)
+                if where is not None:
+                    raise _not_text("/body" + where)
+        return self._json
+
+    async def _limited(self) -> Message:
+        message = await self._inner()
+        if message["type"] == "http.request":
+            self._left_bytes -= len(message.get("body", b""))
+            if self._left_bytes < 0:
+                raise _too_large(self._limit_bytes)
+        return message
+
+
+def require_json(content_type: str | None) -> None:
+    """
+    Insist on a JSON body.
+
+    Raises:
+        UnsupportedMediaType: it is declared as something else, or not at all.
+    """
+    essence = (content_type or "").partition(";")[0].strip().lower()
+    if essence != "application/json" and not (
+        essence.startswith("application/") and essence.endswith("+json")
+    ):
+        raise UnsupportedMediaType
+
+
+def check_url(scope: Scope) -> None:
+    """
+    Refuse an address whose decoded form is no proper text.
+
+    Raises:
+        InvalidInput: with a pointer to the parameter.
+    """
+    raw_path: bytes = scope.get("raw_path") or b""
+    if b"%" in raw_path or not raw_path.isascii():
+        for name, value in scope["path_params"].items():
+            if "\x00" in str(value):
+                raise _not_text(f"/path/{name}")
+        if not _is_text(raw_path.partition(b"?")[0]):
+            raise _not_text("/path")
+    query: bytes = scope["query_string"]
+    if b"%" in query or not query.isascii():
+        for part in query.split(b"&"):
+            if not _is_text(part.replace(b"+", b" ")):
+                name = urllib.parse.unquote_plus(part.partition(b"=")[0].decode("latin-1"))
+                raise _not_text(f"/query/{name[:100]}".replace("\x00", ""))
+
+
+async def read_form(request: Request, closing: AsyncExitStack, limits: Mapping[str, Any]) -> None:
+    """
+    Parse the form here, where an error is still told as what it is; FastAPI finds it parsed.
+
+    Args:
+        closing: closes its files after the answer.
+        limits: `max_files`, `max_fields` and `max_part_size`, where the route sets them.
+
+    Raises:
+        InvalidInput: a field's name or text is no proper text.
+    """
+    form = await request.form(**limits)
+    closing.push_async_callback(form.close)
+    _check_form(form)
+
+
+def _check_form(form: FormData) -> None:
+    for name, value in form.multi_items():
+        text = value if isinstance(value, str) else value.filename or ""
+        if "\x00" in name or "\x00" in text or not _is_encodable(text):
+            raise _not_text(f"/body/{name[:100]}".replace("\x00", ""))
+
+
+def _is_text(part: bytes) -> bool:
+    decoded = urllib.parse.unquote_to_bytes(part)
+    if b"\x00" in decoded:
+        return False
+    try:
+        decoded.decode("utf-8")  # surrogates are no UTF-8
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _find_nul(value: Any) -> str | None:
+    # never deeper than orjson's own limit
+    pending: list[tuple[str, Any]] = [("", value)]
+    while pending:
+        where, item = pending.pop()
+        if isinstance(item, str) and "\x00" in item:
+            return where
+        if isinstance(item, list):
+            pending += [(f"{where}/{index}", element) for index, element in enumerate(item)]
+        elif isinstance(item, dict):
+            for key, element in item.items():
+                if "\x00" in key:
+                    return where
+                pending.append((f"{where}/{key[:100]}".replace("~", "~0"), element))
+    return None
+
+
+def _not_text(pointer: str) -> InvalidInput:
+    return InvalidInput(f"{pointer} {_MESSAGE}.", fields=[FieldError(pointer, _MESSAGE, _CODE)])
+
+
+def _malformed(message: str) -> InvalidInput:
+    return InvalidInput(
+        "The body is not valid JSON.", fields=[FieldError("/body", f"JSON: {message}", "json_invalid")]
+    )
+
+
+def _too_large(limit_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"At most {limit_bytes} bytes are accepted here.", extra={"limit_bytes": limit_bytes})

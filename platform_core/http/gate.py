@@ -1,0 +1,201 @@
+"""Who is asking, whether they may, and how often: everything that is decided before a body is looked at."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from platform_core.cache import Bucket, Gate, Verdict
+from platform_core.context import Context, bind
+from platform_core.errors import DomainError, Forbidden, RateLimited, Unauthenticated
+from platform_core.http.addresses import network_of
+from platform_core.http.exchange import Exchange
+from platform_core.http.routing import Policy
+from platform_core.security import ANONYMOUS, Authenticator, Claim, Principal
+from platform_core.settings import KernelSettings, RateLimit
+from platform_core.standings import StandingCache
+
+__all__ = ["AuditDenied", "Gatekeeper", "InvalidToken"]
+
+logger = structlog.get_logger("platform_core.http")
+
+AuditDenied = Callable[[Context, str, str], Awaitable[None]]
+"""Notes what was denied: context, action (method and route), the problem's slug."""
+
+_CREDENTIALS_BYTES: Final = 8 * 1024
+_VERIFIED_COUNT: Final = 10_000
+_REJECTED_COUNT: Final = 10_000
+_REJECTED_SECONDS: Final = 2.0
+"""A session that PostgreSQL does not know is not asked for again for so long: a stolen token is no load generator."""
+
+
+class InvalidToken(Unauthenticated):
+    """A valid access token is needed."""
+
+    challenge = 'Bearer error="invalid_token"'
+
+
+InvalidToken.slug = Unauthenticated.slug  # clients learn the same, whatever is wrong with the token
+
+
+class Gatekeeper:
+    """
+    Args:
+        settings: the limits.
+        gate: counts, and reads cached standings.
+        standings: tells which of them still hold.
+        authenticators: scheme → how it proves who is asking; called with the first request that brings a token.
+        audit_denied: called for bad tokens and missing permissions.
+    """
+
+    def __init__(
+        self,
+        settings: KernelSettings,
+        gate: Gate,
+        standings: StandingCache,
+        authenticators: Callable[[], Mapping[str, Authenticator]],
+        audit_denied: AuditDenied,
+    ) -> None:
+        self._settings, self._gate, self._standings = settings, gate, standings
+        self._authenticators, self._audit_denied = authenticators, audit_denied
+        self._anonymous, self._user = settings.rate_limit_anonymous, settings.rate_limit_user
+        self._verified: OrderedDict[bytes, tuple[Authenticator, Claim, float]] = OrderedDict()
+        self._rejected: OrderedDict[UUID, float] = OrderedDict()
+
+    async def admit(self, exchange: Exchange, policy: Policy) -> Principal:
+        """
+        Return who is asking.
+
+        Raises:
+            RateLimited: too often.
+            Unauthenticated: no token, or a bad one, where one is needed.
+            Forbidden: the permission is missing.
+        """
+        values = exchange.headers.get(b"authorization")
+        principal = None
+        if values is None:
+            await self._charge(exchange, policy)
+        else:
+            principal = await self._authenticate(exchange, policy, values)
+        if principal is None and policy.public:
+            return ANONYMOUS
+        if principal is None:
+            await self._refuse(exchange, None if values is None else InvalidToken())
+            raise InvalidToken if values is not None else Unauthenticated
+        if policy.permission is not None and not principal.can(policy.permission):
+            error = Forbidden(f"This needs the permission {policy.permission}.")
+            exchange.context = replace(exchange.context, principal=principal)
+            await self._refuse(exchange, error)
+            raise error
+        return principal
+
+    async def charge_stray(self, exchange: Exchange) -> None:
+        """
+        Count a request that no route answers.
+
+        Raises:
+            RateLimited: too often.
+        """
+        await self._charge(exchange, Policy())
+
+    async def _authenticate(
+        self, exchange: Exchange, policy: Policy, values: list[bytes]
+    ) -> Principal | None:
+        known = self._verify(values)
+        if known is None or self._is_rejected(known[1].session_id):
+            await self._charge(exchange, policy)
+            return None
+        authenticator, claim = known
+        verdict = await self._charge(exchange, policy, claim)
+        principal = self._standings.believed(verdict.standing, claim)
+        if principal is None:
+            principal = await self._ask(exchange, authenticator, claim)
+        if principal is None:
+            self._reject(claim.session_id)
+            await self._charge(exchange, policy)
+        return principal
+
+    def _verify(self, values: list[bytes]) -> tuple[Authenticator, Claim] | None:
+        header = values[0]
+        cached = self._verified.get(header)
+        if cached is not None and len(values) == 1:
+            authenticator, claim, expires_at = cached
+            return (authenticator, claim) if time.time() < expires_at else None
+        if len(values) > 1 or len(header) > _CREDENTIALS_BYTES:
+            return None
+        scheme, _, credentials = header.decode("latin-1").partition(" ")
+        found = self._authenticators().get(scheme.lower())
+        if found is None:
+            return None
+        try:
+            claim = found.verify(credentials.strip())
+        except DomainError:
+            return None
+        self._verified[header] = (found, claim, claim.expires_at.timestamp())
+        if len(self._verified) > _VERIFIED_COUNT:
+            self._verified.popitem(last=False)
+        return found, claim
+
+    async def _ask(self, exchange: Exchange, authenticator: Authenticator, claim: Claim) -> Principal | None:
+        read_at = self._standings.database_time()
+        with bind(
+            replace(exchange.context, primary_reads=True)
+        ):  # a replica may not have heard of the revocation
+            principal = await authenticator.standing(claim)
+        if principal is not None:
+            self._standings.remember(claim, principal, read_at)
+        return principal
+
+    async def _charge(self, exchange: Exchange, policy: Policy, claim: Claim | None = None) -> Verdict:
+        network = network_of(exchange.context.ip)
+        if claim is None:
+            buckets = [Bucket("anonymous", network, self._anonymous)]
+        else:
+            buckets = [Bucket("user", claim.user_id.hex, self._user)]
+        if policy.limit is not None:
+            limit: RateLimit = getattr(self._settings, f"rate_limit_{policy.limit}")
+            buckets.append(Bucket(policy.limit, network, limit))
+        keys = self._standings.keys(claim) if claim is not None else ()
+        verdict = await self._gate.admit(buckets, keys)
+        exchange.rate_headers = _headers(verdict)
+        if not verdict.allowed:
+            raise RateLimited(retry_after_seconds=verdict.retry_after_seconds)
+        return verdict
+
+    async def _refuse(self, exchange: Exchange, error: DomainError | None) -> None:
+        if error is None:
+            return
+        action = f"{exchange.method} {exchange.template}"
+        try:
+            await self._audit_denied(exchange.context, action, error.slug)
+        except Exception:
+            logger.exception("a denial could not be audited", action=action)
+
+    def _is_rejected(self, session_id: UUID) -> bool:
+        until = self._rejected.get(session_id)
+        return until is not None and time.monotonic() < until
+
+    def _reject(self, session_id: UUID) -> None:
+        self._rejected[session_id] = time.monotonic() + _REJECTED_SECONDS
+        self._rejected.move_to_end(session_id)
+        if len(self._rejected) > _REJECTED_COUNT:
+            self._rejected.popitem(last=False)
+
+
+_policies: dict[tuple[tuple[str, RateLimit], ...], bytes] = {}
+
+
+def _headers(verdict: Verdict) -> tuple[tuple[bytes, bytes], ...]:
+    limits = tuple((allowance.bucket.policy, allowance.bucket.limit) for allowance in verdict.allowances)
+    policy = _policies.get(limits)
+    if policy is None:
+        text = ", ".join(f'"{name}";q={limit.count};w={limit.seconds}' for name, limit in limits)
+        policy = _policies[limits] = text.encode()
+    left = ", ".join(f'"{a.bucket.policy}";r={a.remaining};t={a.reset_seconds}' for a in verdict.allowances)
+    return ((b"ratelimit-policy", policy), (b"ratelimit", left.encode()))

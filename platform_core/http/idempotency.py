@@ -1,0 +1,258 @@
+"""
+`Idempotency-Key`: a repeated POST has its effect once and its answer again.
+
+The key is reserved before the endpoint runs. The answer is stored by the very statement that stores the effect, so
+there is no moment in which one exists without the other; whoever lost the reservation in the meantime stores neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from psycopg.types.json import Jsonb
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import Response
+
+from platform_core._engines import KERNEL, Engines, translated
+from platform_core._uow import Write
+from platform_core.errors import InvalidInput
+from platform_core.http.problems import IdempotencyKeyReused, RequestInProgress
+from platform_core.ports import Keys
+
+__all__ = ["Answer", "IdempotencyKeys", "Reservation", "fingerprint", "purge_idempotency_keys"]
+
+_LOCK_SECONDS: Final = 60
+"""A reservation whose process died may be taken over after this; one that merely was slow loses its effect then."""
+
+_KEPT_HEADERS: Final = frozenset(
+    {"content-type", "location", "etag", "link", "content-language", "www-authenticate"}
+)
+_TRIES_COUNT: Final = 3
+
+_RESERVE: Final = """
+WITH won AS (
+  INSERT INTO platform.idempotency_keys AS k (key, fingerprint, locked_until)
+  VALUES (%(key)s, %(fingerprint)s, clock_timestamp() + make_interval(secs => %(lock)s))
+  ON CONFLICT (key) DO UPDATE SET fingerprint = EXCLUDED.fingerprint, locked_until = EXCLUDED.locked_until,
+    created_at = now(), status = NULL, headers = NULL, body = NULL
+  WHERE (k.status IS NULL AND k.locked_until < clock_timestamp())
+     OR k.created_at < now() - make_interval(secs => %(keep)s)
+  RETURNING locked_until
+)
+SELECT TRUE AS won, locked_until, NULL::bytea AS fingerprint, NULL::int2 AS status, NULL::jsonb AS headers,
+  NULL::bytea AS body FROM won
+UNION ALL
+SELECT FALSE, locked_until, fingerprint, status, headers, body FROM platform.idempotency_keys
+WHERE key = %(key)s AND NOT EXISTS (SELECT FROM won)
+"""
+
+_STORE: Final = (
+    "UPDATE platform.idempotency_keys SET status = %(status)s, headers = %(headers)s, body = %(body)s"
+    " WHERE key = %(key)s AND locked_until = %(locked_until)s"
+)
+_RELEASE: Final = (
+    "DELETE FROM platform.idempotency_keys"
+    " WHERE key = %(key)s AND locked_until = %(locked_until)s AND status IS NULL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is given again: status, the headers that matter, the body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @classmethod
+    def of(cls, response: Response) -> Answer:
+        """Take what is kept of a finished response."""
+        kept = tuple(sorted((k, v) for k, v in response.headers.items() if k in _KEPT_HEADERS))
+        return cls(response.status_code, kept, bytes(response.body))
+
+    @property
+    def is_final(self) -> bool:
+        """Whether trying again would be answered the same: success, and refusals that lie in the request."""
+        return self.status < 500 and self.status not in (401, 403, 408, 425, 429)
+
+    def replay(self) -> Response:
+        """Return it as an answer to a repeated request."""
+        response = Response(self.body, status_code=self.status, headers=dict(self.headers))
+        response.headers["Idempotent-Replayed"] = "true"
+        if self.status in (204, 304):
+            del response.headers["content-length"]
+        return response
+
+
+@dataclass(slots=True)
+class Reservation:
+    """
+    The right to answer for a key, for as long as nobody took it over.
+
+    Attributes:
+        digest: of caller, route and key; what the table knows.
+        cipher_key: made of the client's own key, which nobody stores.
+        locked_until: also the token that proves who holds the reservation.
+        offered: the answer that goes into the command's statement.
+        stored: the same, once that statement was committed.
+    """
+
+    digest: bytes
+    cipher_key: bytes
+    locked_until: datetime
+    offered: Answer | None = None
+    stored: Answer | None = None
+
+
+class IdempotencyKeys:
+    """
+    Args:
+        engines: the table is the kernel's.
+        keys: answers are encrypted, so that a copy of the database shows none of them.
+        hours: how long a key is remembered.
+    """
+
+    def __init__(self, engines: Engines, keys: Keys, hours: float) -> None:
+        self._engines, self._hours = engines, hours
+        self._secret = keys.derive("idempotency")
+
+    async def reserve(self, key: str, *, scope: tuple[str, ...], request: bytes) -> Reservation | Answer:
+        """
+        Reserve a key, or return the answer that it has already had.
+
+        Args:
+            key: as the client sent it.
+            scope: caller and route; the same key means something else elsewhere.
+            request: fingerprint of everything that makes the request what it is.
+
+        Raises:
+            InvalidInput: the key has characters or a length that keys do not have.
+            IdempotencyKeyReused: it was used with another request.
+            RequestInProgress: the first request is still running.
+        """
+        if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()) or " " in key:
+            raise InvalidInput.of(
+                "Idempotency-Key", "is 1 to 255 visible ASCII characters", "key_invalid", where="header"
+            )
+        digest = hashlib.sha256("\0".join((*scope, key)).encode()).digest()
+        cipher_key = hmac.digest(self._secret, b"\0".join((digest, key.encode())), "sha256")
+        params = {"key": digest, "fingerprint": request, "lock": _LOCK_SECONDS, "keep": self._hours * 3600}
+        for _ in range(_TRIES_COUNT):
+            row = await self._one(_RESERVE, params)
+            if row is None:
+                await asyncio.sleep(0.01)  # somebody reserved it while we looked; they are visible next time
+                continue
+            if row.won:
+                return Reservation(digest, cipher_key, row.locked_until)
+            return self._known(row, request, digest, cipher_key)
+        raise RequestInProgress(retry_after_seconds=1)
+
+    def store(self, reservation: Reservation, answer: Answer) -> Write:
+        """Return the part of a command's statement that stores its answer; it fails when the reservation was lost."""
+        reservation.offered = answer
+        return Write(_STORE, self._row(reservation, answer), 1, RequestInProgress(retry_after_seconds=1))
+
+    async def finish(self, reservation: Reservation, answer: Answer | None) -> None:
+        """
+        Store the answer if it is final and not stored yet, or give the key free.
+
+        Args:
+            answer: None when nobody knows how the request ended.
+        """
+        if reservation.stored is not None:
+            if answer is not None and answer.is_final and answer != reservation.stored:
+                await self._run(_STORE, self._row(reservation, answer))
+        elif answer is not None and answer.is_final:
+            await self._run(_STORE, self._row(reservation, answer))
+        else:
+            await self._run(_RELEASE, {"key": reservation.digest, "locked_until": reservation.locked_until})
+
+    def _known(self, row: Any, request: bytes, digest: bytes, cipher_key: bytes) -> Answer:
+        if bytes(row.fingerprint) != request:
+            raise IdempotencyKeyReused
+        if row.status is None:
+            raise RequestInProgress(retry_after_seconds=1)
+        sealed = bytes(row.body)
+        try:
+            body = AESGCM(cipher_key).decrypt(sealed[:12], sealed[12:], digest)
+        except InvalidTag:  # the platform's secret key was changed since
+            raise IdempotencyKeyReused("The stored answer can no longer be read; use a new key.") from None
+        return Answer(row.status, tuple((name, value) for name, value in row.headers), body)
+
+    def _row(self, reservation: Reservation, answer: Answer) -> dict[str, Any]:
+        nonce = secrets.token_bytes(12)
+        return {
+            "key": reservation.digest,
+            "locked_until": reservation.locked_until,
+            "status": answer.status,
+            "headers": Jsonb([list(pair) for pair in answer.headers]),
+            "body": nonce + AESGCM(reservation.cipher_key).encrypt(nonce, answer.body, reservation.digest),
+        }
+
+    async def _one(self, sql: str, params: dict[str, Any]) -> Any:
+        with translated():
+            async with self._engines.commands(KERNEL).connect() as connection:
+                return (await connection.exec_driver_sql(sql, params)).one_or_none()
+
+    async def _run(self, sql: str, params: dict[str, Any]) -> None:
+        with translated():
+            async with self._engines.commands(KERNEL).connect() as connection:
+                await connection.exec_driver_sql(sql, params)
+
+
+async def fingerprint(path: str, query: bytes, *, json: Any, form: FormData | None, body: bytes) -> bytes:
+    """
+    Return a digest of everything that makes a request what it is.
+
+    JSON counts by its content, not by its spelling; a form by its fields, since clients make up a new multipart
+    boundary for each try.
+    """
+    digest = hashlib.sha256(path.encode("utf-8", "surrogatepass") + b"\0" + query + b"\0")
+    if form is not None:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                content = await asyncio.to_thread(_file_digest, value)
+                digest.update(orjson.dumps([name, value.filename, value.content_type, content]))
+            else:
+                digest.update(orjson.dumps([name, value]))
+    elif json is not None:
+        digest.update(orjson.dumps(json, option=orjson.OPT_SORT_KEYS))
+    else:
+        digest.update(body)
+    return digest.digest()
+
+
+def _file_digest(upload: UploadFile) -> str:
+    upload.file.seek(0)
+    digest = hashlib.file_digest(upload.file, "sha256").hexdigest()  # type: ignore[arg-type]  # a spooled file reads like a file
+    upload.file.seek(0)
+    return digest
+
+
+async def purge_idempotency_keys(engines: Engines, hours: float, *, batch_count: int = 5000) -> int:
+    """
+    Delete keys whose time is over, in small statements.
+
+    Returns: how many there were.
+    """
+    deleted = 0
+    while True:
+        with translated():
+            async with engines.commands(KERNEL).connect() as connection:
+                result = await connection.exec_driver_sql(
+                    "DELETE FROM platform.idempotency_keys WHERE key IN (SELECT key FROM platform.idempotency_keys"
+                    " WHERE created_at < now() - make_interval(secs => %(keep)s) LIMIT %(batch)s)",
+                    {"keep": hours * 3600, "batch": batch_count},
+                )
+        deleted += result.rowcount
+        if result.rowcount < batch_count:
+            return deleted

@@ -1,0 +1,265 @@
+"""
+The one layer around everything: who asked, from where, under which identifiers; what every answer carries; what is
+logged and counted of it. Pure ASGI, so that streams stream and a disconnect cancels nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import structlog
+from opentelemetry import trace
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from platform_core.context import Context
+from platform_core.domain import new_id
+from platform_core.http.addresses import TrustedProxies
+from platform_core.http.exchange import SCOPE_KEY, Exchange, bound
+from platform_core.http.problems import Problem, ShuttingDown, problem_of, render
+from platform_core.metrics import Metrics
+from platform_core.settings import KernelSettings
+
+__all__ = ["Shell", "Traffic"]
+
+access_log = structlog.get_logger("platform_core.http.access")
+logger = structlog.get_logger("platform_core.http")
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
+_TRACEPARENT: Final = re.compile(
+    rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?"
+)
+_WANTED: Final = frozenset(
+    {
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"idempotency-key",
+        b"if-match",
+        b"if-none-match",
+        b"traceparent",
+        b"user-agent",
+        b"x-forwarded-for",
+        b"x-request-id",
+    }
+)
+_ALWAYS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
+_HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_OPERATIONS: Final = ("/health/", "/metrics")
+"""Answered while the process shuts down, and whatever host name a probe uses."""
+
+
+class Traffic:
+    """
+    The requests of this process, and whether it takes more.
+
+    Attributes:
+        is_draining: set when the process is told to stop: new requests get 503 and `Connection: close`.
+        in_flight_count: requests that are being answered.
+    """
+
+    def __init__(self) -> None:
+        self.is_draining = False
+        self.in_flight_count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def arrived(self) -> None:
+        """Count a request in."""
+        self.in_flight_count += 1
+        self._idle.clear()
+
+    def left(self) -> None:
+        """Count a request out."""
+        self.in_flight_count -= 1
+        if self.in_flight_count == 0:
+            self._idle.set()
+
+    async def drain(self, grace_seconds: float) -> int:
+        """
+        Refuse new requests and wait for those in flight.
+
+        Returns: how many were still running after `grace_seconds`.
+        """
+        self.is_draining = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._idle.wait()
+        return self.in_flight_count
+
+
+class Shell:
+    """
+    Args:
+        app: everything else.
+        settings: hosts, proxies, and whether this is production.
+        metrics, traffic: where requests are counted.
+        api_prefix: answers below it are never cached, unless they say so.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: KernelSettings,
+        metrics: Metrics,
+        traffic: Traffic,
+        api_prefix: str,
+    ) -> None:
+        self._app, self._metrics, self._traffic = app, metrics, traffic
+        self._proxies = TrustedProxies(settings.trusted_proxies)
+        self._hosts = None if "*" in settings.allowed_hosts else _hosts(settings.allowed_hosts)
+        self._always = (*_ALWAYS, _HSTS) if settings.is_production else _ALWAYS
+        self._api_prefix = f"{api_prefix}/"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; lifespans and what is no HTTP pass through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        exchange = self._exchange(scope)
+        scope[SCOPE_KEY] = exchange
+        answer = _Answer(send, exchange, self._always, scope["path"].startswith(self._api_prefix))
+        self._traffic.arrived()
+        try:
+            with bound(exchange):
+                exchange.enter(exchange.context)
+                await self._answer(scope, receive, answer)
+        finally:
+            self._traffic.left()
+            self._record(scope, exchange, answer, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        early = self._refusal(scope)
+        if early is not None:
+            await render(early, scope)(scope, receive, answer.send)
+            return
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception as error:
+            logger.exception("unhandled error", request_id=answer.exchange.context.request_id)
+            if answer.status:
+                raise  # half an answer is out: the server closes the connection, so that nobody takes it for whole
+            await render(problem_of(error), scope)(scope, receive, answer.send)
+
+    def _exchange(self, scope: Scope) -> Exchange:
+        headers: dict[bytes, list[bytes]] = {}
+        for name, value in scope["headers"]:
+            if name in _WANTED:
+                headers.setdefault(name, []).append(value)
+        peer = scope.get("client")
+        agent = headers.get(b"user-agent")
+        context = Context(
+            request_id=_request_id(headers.get(b"x-request-id")),
+            ip=self._proxies.client(peer[0] if peer else None, headers.get(b"x-forwarded-for", ())),
+            user_agent=agent[0].decode("latin-1")[:512] if agent else None,
+            traceparent=_traceparent(headers.get(b"traceparent")),
+        )
+        return Exchange(context, headers, scope["method"])
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        if scope["path"].startswith(_OPERATIONS):
+            return None
+        if self._traffic.is_draining:
+            problem = problem_of(ShuttingDown(retry_after_seconds=1))
+            return replace(problem, headers={**(problem.headers or {}), "Connection": "close"})
+        if self._hosts is not None and not self._hosts.fullmatch(_host(scope[SCOPE_KEY])):
+            return Problem(
+                "unknown-host",
+                400,
+                "This host name is not served here.",
+                "This host name is not served here.",
+            )
+        return None
+
+    def _record(self, scope: Scope, exchange: Exchange, answer: _Answer, seconds: float) -> None:
+        self._metrics.request(exchange.module, exchange.template, exchange.method, answer.status, seconds)
+        context = exchange.context
+        access_log.info(
+            "request",
+            method=exchange.method,
+            route=exchange.template,
+            status=answer.status,
+            duration_ms=round(seconds * 1000, 2),
+            request_id=context.request_id,
+            trace_id=(context.traceparent or "")[3:35],
+            user_id=str(context.principal.user_id) if context.principal.user_id else None,
+            ip=context.ip,
+        )
+
+
+class _Answer:
+    """Adds to an answer's head what every answer has, and remembers its status."""
+
+    __slots__ = ("_always", "_is_api", "_send", "exchange", "status")
+
+    def __init__(
+        self, send: Send, exchange: Exchange, always: Sequence[tuple[bytes, bytes]], is_api: bool
+    ) -> None:
+        self._send, self.exchange, self._always, self._is_api = send, exchange, always, is_api
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
+            headers += self._always
+            headers.append((b"x-request-id", self.exchange.context.request_id.encode("ascii")))
+            headers += self.exchange.rate_headers
+            if self._is_api and not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-store"))
+            message = {**message, "headers": headers}
+        elif self.exchange.is_head and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+
+def _request_id(values: Sequence[bytes] | None) -> str:
+    if values is not None and len(values) == 1 and _REQUEST_ID.fullmatch(values[0]):
+        return values[0].decode("ascii")
+    return str(new_id())
+
+
+def _traceparent(values: Sequence[bytes] | None) -> str:
+    span = trace.get_current_span().get_span_context()
+    if span.is_valid:  # FastAPI's own telemetry is on: what follows hangs below its span
+        return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    if values is not None and len(values) == 1 and _is_traceparent(values[0]):
+        return values[0].decode("ascii")
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+def _is_traceparent(value: bytes) -> bool:
+    # version 00 has exactly four parts; later versions may have more, of which the first four count
+    return bool(_TRACEPARENT.fullmatch(value)) and (
+        len(value) == 55 if value.startswith(b"00") else len(value) <= 256
+    )
+
+
+def _hosts(patterns: Iterable[str]) -> re.Pattern[str]:
+    parts = [
+        rf"[a-z0-9-]+(\.[a-z0-9-]+)*{re.escape(pattern[1:].lower())}"
+        if pattern.startswith("*.")
+        else re.escape(pattern.lower())
+        for pattern in patterns
+    ]
+    return re.compile("|".join(parts))
+
+
+def _host(exchange: Exchange) -> str:
+    host = (exchange.header(b"host") or "").lower()
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0]
