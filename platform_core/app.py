@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 import structlog
+from fastapi import APIRouter
 
-from platform_core import __version__, _operations, _outbox
+from platform_core import __version__, _audit, _operations, _outbox
 from platform_core._bus import BeforeCommit, Bus, EventHandler, Handler
 from platform_core._discovery import KERNEL, Hooks, Manifest, Plugin, PluginHung, deadline, discover
 from platform_core._engines import Engines
@@ -51,6 +52,7 @@ from platform_core.errors import (
     OperationError,
     StartupError,
 )
+from platform_core.http.routing import API_PREFIX
 from platform_core.keys import DerivedKeys
 from platform_core.metrics import Metrics
 from platform_core.ports import (
@@ -75,6 +77,8 @@ from platform_core.worker import Worker
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from platform_core.http.middleware import Traffic
 
 logger = structlog.get_logger("platform_core.app")
 
@@ -121,6 +125,7 @@ class Kernel:
         settings: the deployer's.
         plugins: every plugin in dependency order, the kernel's own first, failed ones included.
         declared: plugin name → what its hooks returned; of active plugins only.
+        unavailable: path prefix of a failed plugin → why; these answer 503.
         bus: executes commands, answers queries, delivers events.
     """
 
@@ -137,6 +142,7 @@ class Kernel:
         self._wake: Callable[[], None] | None = None
         self._bell: Bell | None = None
         self.declared: dict[str, Declared] = {}
+        self.unavailable: dict[str, str] = {}
         self._collect()
         self._wire()
 
@@ -171,11 +177,6 @@ class Kernel:
     def active(self) -> Sequence[Plugin]:
         """Plugins that have not failed."""
         return self._hooks.active
-
-    @property
-    def failed_paths(self) -> dict[str, str]:
-        """Route prefixes of failed plugins, with the reason; they answer 503."""
-        return {path: str(p.error) for p in self.plugins if p.error for path in p.manifest.paths}
 
     @property
     def permissions(self) -> Sequence[PermissionInfo]:
@@ -231,11 +232,59 @@ class Kernel:
         ]
         return [*events, *tasks]
 
-    def app(self) -> FastAPI:
-        """Assemble the HTTP application; its lifespan starts and stops everything else."""
-        from platform_core.http.assembly import assemble
+    def app(self, traffic: Traffic | None = None) -> FastAPI:
+        """
+        Assemble the HTTP application.
 
-        return assemble(self)
+        Its lifespan starts and stops everything else, unless this kernel is running already, as it is where API and
+        worker share a process.
+
+        Args:
+            traffic: tells the application that the process is shutting down.
+        """
+        from platform_core._health import routes
+        from platform_core.cache import Gate
+        from platform_core.http.assembly import HttpParts, ModuleRoutes, build_app
+        from platform_core.http.middleware import Traffic as NewTraffic
+
+        traffic = traffic or NewTraffic()
+        health = APIRouter()
+        health.routes.extend(
+            routes(self, lambda: traffic.is_draining, details=self.settings.environment != "production")
+        )
+        return build_app(
+            HttpParts(
+                settings=self.settings,
+                bus=self.bus,
+                engines=self.engines,
+                keys=self.keys,
+                gate=Gate(self.redis),
+                standings=self.standings,
+                authenticators=lambda: self.authenticators,
+                audit_denied=self._audit_denied,
+                modules=[
+                    ModuleRoutes(plugin.name, plugin.manifest.title, self.declared[plugin.name].routers)
+                    for plugin in self.active
+                ],
+                unavailable=self.unavailable,
+                operations=[health],
+                lifespan=self._lifespan,
+                metrics=self.metrics,
+                traffic=traffic,
+            )
+        )
+
+    async def _audit_denied(self, context: Context, action: str, detail: str) -> None:
+        await _audit.record_denied(self.engines, context, action=action, outcome="denied", detail=detail)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        if self._bell is not None:
+            yield
+            return
+        async with self.running():
+            await self.announce()
+            yield
 
     def worker(self) -> Worker:
         """Return a worker for every handler and task; run it inside `running(listen=worker.wake)`."""
@@ -440,7 +489,11 @@ class Kernel:
             Execute: always(self.bus_execute),
             Ask: always(self.bus_ask),
             Reads: KernelOffer(lambda module, _unit: self.reads(module), Scope.APPLICATION),
-            Extensions: KernelOffer(lambda _module, _unit: self._hooks, Scope.APPLICATION),
+            Extensions: always(
+                SimpleNamespace(
+                    collect=self._hooks.collect, resolve=lambda *asked: self.wiring.resolve(*asked)
+                )
+            ),
             _operations.Registry: always(self),
             SqlUnitOfWork: of_unit(SqlUnitOfWork),
             UnitOfWork: of_unit(SqlUnitOfWork),
@@ -495,6 +548,12 @@ class Kernel:
 
     def _forget_failed(self) -> None:
         names = {plugin.name for plugin in self.active}
+        self.unavailable |= {
+            f"{API_PREFIX}{path}": str(plugin.error)
+            for plugin in self.plugins
+            if plugin.error
+            for path in plugin.manifest.paths
+        }
         self.declared = {name: declared for name, declared in self.declared.items() if name in names}
 
     def _drop_failed(self) -> None:
@@ -597,7 +656,6 @@ class _Checks:
             self._check_migrations(plugin, declared)
         self._check_unique("permission", lambda d: [p.name for p in d.permissions])
         self._check_unique("handler name", lambda d: [s.name for s in d.subscriptions])
-        self._check_unique("route", lambda d: [key for router in d.routers for key in _route_keys(router)])
         self._check_events()
         self._check_routes()
         self._hooks.settle()
@@ -683,45 +741,23 @@ class _Checks:
             owners[name] = event
 
     def _check_routes(self) -> None:
-        known = {permission.name for permission in self._kernel.permissions}
+        from platform_core.http.assembly import ModuleRoutes, check_routes
+
+        permissions = [permission.name for permission in self._kernel.permissions]
+        taken: dict[tuple[str, str], str] = {}
         for plugin in self._hooks.active:
-            for router in self._declared[plugin.name].routers:
-                for route in router.routes:
-                    path: str = getattr(route, "path", "")
-                    if plugin.name != KERNEL and not any(
-                        _below(path, prefix) for prefix in plugin.manifest.paths
-                    ):
-                        hint = f'add "/{path.split("/")[1]}" to paths in plugin.toml'
-                        self._fail(
-                            plugin,
-                            InvalidManifest(plugin.name, f"its route {path} is outside its paths", hint),
-                        )
-                    permission = getattr(getattr(route, "policy", None), "permission", None)
-                    if permission is not None and permission not in known:
-                        hint = "declare it in register_permissions"
-                        self._fail(
-                            plugin,
-                            MissingService(
-                                plugin.name,
-                                f"its route {path} needs {permission}, which nobody declares",
-                                hint,
-                            ),
-                        )
+            offered = ModuleRoutes(plugin.name, plugin.manifest.title, self._declared[plugin.name].routers)
+            for problem in check_routes(
+                offered,
+                paths=plugin.manifest.paths,
+                permissions=permissions,
+                settings=self._kernel.settings,
+                taken=taken,
+            ):
+                self._fail(plugin, problem)
 
     def _fail(self, plugin: Plugin, error: StartupError) -> None:
         self._hooks.fail(plugin, error)
-
-
-def _route_keys(router: Any) -> list[str]:
-    return [
-        f"{method} {route.path}"
-        for route in router.routes
-        for method in sorted(getattr(route, "methods", None) or ())
-    ]
-
-
-def _below(path: str, prefix: str) -> bool:
-    return path == prefix or path.startswith(prefix.rstrip("/") + "/")
 
 
 def _subclasses(root: type[Event]) -> list[type[Event]]:
