@@ -72,6 +72,7 @@ class Manifest(BaseModel):
         consumes: modules whose events it may subscribe to.
         capabilities: what it needs of the outside world, for people who decide about installing it.
         links: foreign keys to other modules' tables, put in place by the kernel.
+        commands: groups that `register_cli` adds to the command line, with one line about each for `platform --help`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -83,6 +84,7 @@ class Manifest(BaseModel):
     consumes: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     links: tuple[_LinkModel, ...] = ()
+    commands: Mapping[str, str] = Field(default_factory=dict)
 
     def link_declarations(self) -> tuple[Link, ...]:
         """Return the links as declarations."""

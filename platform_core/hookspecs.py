@@ -43,6 +43,8 @@ def register_settings() -> type[BaseModel]:  # type: ignore[empty-body]  # a spe
 
     When called: first of all hooks, before any service is made.
     Return: a pydantic model class; each field has a description, secrets are `SecretStr` without a default.
+        A required secret says how `platform dev` and tests make one: `Field(json_schema_extra={"development":
+        "secret"})` for random text, `"ed25519"` for a private key as PEM; production refuses those.
     Must not: read the environment itself.
     On error: an optional plugin is listed as failed, a required one stops the start; the field is named.
     Since: 0.1
@@ -159,7 +161,11 @@ def register_cli() -> typer.Typer:  # type: ignore[empty-body]  # as above
     """
     Offer a group of commands, `platform <group> …`, named as the Typer application is.
 
-    When called: only when a command line names a group that the kernel does not know, or asks for help.
+    The manifest announces it (`[commands]`, then `users = "Accounts, from the command line."`), so that help can
+    list it without importing the plugin. A command that needs the platform asks for it:
+    `platform_core.cli.with_kernel(lambda kernel: kernel.bus.execute(CreateAdmin(…)))`.
+
+    When called: only when a command line names a group that this plugin's manifest announces.
     Return: a Typer application with its `name` set; each command's help has an example.
     Must not: shadow a group of the kernel or of another plugin.
     On error: the group is left out and named on stderr; every other command works.

@@ -130,6 +130,7 @@ class KernelSettings(BaseModel):
     secret_key: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
         alias="PLATFORM_SECRET_KEY",
         description="At least 32 random characters; cursors, links and stored answers hang on it.",
+        json_schema_extra={"development": "secret"},
     )
     public_url: str = Field(
         "http://127.0.0.1:8000",
