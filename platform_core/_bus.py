@@ -12,8 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from opentelemetry import trace
-
 from platform_core import _audit
 from platform_core._engines import Engines
 from platform_core._outbox import Delivery, EventCodec
@@ -25,6 +23,7 @@ from platform_core.domain import Command, Query, Refused
 from platform_core.errors import ConcurrentUpdate, DomainError, Kind, PlatformError
 from platform_core.ports import Clock
 from platform_core.security import Principal
+from platform_core.tracing import span
 
 R = TypeVar("R")
 
@@ -33,8 +32,6 @@ BeforeCommit = Callable[[Any, SqlUnitOfWork], Awaitable[None]]
 
 _ATTEMPTS_COUNT = 3
 """How often a command whose rows were changed under it is run again before the caller hears of it."""
-
-_tracer = trace.get_tracer("platform_core")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +98,11 @@ class Bus:
         handler = self._commands.get(type(command))
         if handler is None:
             raise PlatformError(f"no installed module handles {command.wire_name}")
-        context = replace(current(), primary_reads=True)
-        with bind(context), _tracer.start_as_current_span(f"command {command.wire_name}"):
+        context = current()
+        with (
+            span(f"command {command.wire_name}", context.traceparent) as traceparent,
+            bind(replace(context, primary_reads=True, traceparent=traceparent)) as context,
+        ):
             try:
                 result = await self._attempt(handler, command, context, before_commit, audited)
             except DomainError as error:
@@ -125,7 +125,7 @@ class Bus:
         handler = self._queries.get(type(query))
         if handler is None:
             raise PlatformError(f"no installed module answers {query.wire_name}")
-        with _tracer.start_as_current_span(f"query {query.wire_name}"):
+        with span(f"query {query.wire_name}", current().traceparent):
             result: R = await handler.plan.function(query, **handler.plan.arguments(Unit(current())))
             return result
 
@@ -146,7 +146,10 @@ class Bus:
             traceparent=delivery.traceparent,
             primary_reads=True,
         )
-        with bind(context), _tracer.start_as_current_span(f"deliver {delivery.handler}"):
+        with (
+            span(f"deliver {delivery.handler}", context.traceparent) as traceparent,
+            bind(replace(context, traceparent=traceparent)) as context,
+        ):
             if delivery.is_job:
                 await self._run_job(delivery)
             else:

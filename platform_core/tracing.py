@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import structlog
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from platform_core import __version__
+
+_tracer = trace.get_tracer("platform_core")
+_propagator = TraceContextTextMapPropagator()
 
 logger = structlog.get_logger("platform_core.tracing")
 
@@ -42,6 +47,28 @@ def configure(service: str, environment: Mapping[str, str]) -> TracerProvider | 
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider
+
+
+@contextlib.contextmanager
+def span(name: str, traceparent: str | None = None) -> Iterator[str | None]:
+    """
+    Open a span for the block: below the running one, else below the one that `traceparent` names.
+
+    Args:
+        name: says what is done and for which module: `command user_management.register_user`.
+        traceparent: W3C trace context that came with a request, event or job.
+
+    Yields: the trace context to carry on: the new span's, or `traceparent` unchanged where nothing is traced.
+    """
+    parent = None
+    if traceparent is not None and not trace.get_current_span().get_span_context().is_valid:
+        parent = _propagator.extract({"traceparent": traceparent})
+    with _tracer.start_as_current_span(name, context=parent) as current:
+        context = current.get_span_context()
+        if not current.is_recording():
+            yield traceparent
+            return
+        yield f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def _exporter() -> SpanExporter | None:
