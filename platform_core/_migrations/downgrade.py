@@ -123,7 +123,7 @@ class _Downgrade:
     def _step(self, step: Step) -> ModuleReport:
         began, name, error = time.monotonic(), step.module.name, None
         run = Run(self._url, step.module, read_revisions(step.module), self._wait_seconds, self._progress)
-        before = run.position()
+        before = run.position(self._connection)
         try:
             if step.revisions[-1].down is None:
                 self._check_last(name)
@@ -136,7 +136,7 @@ class _Downgrade:
             error = failure.message
         except psycopg.Error as failure:
             error = words(failure)
-        gone = step.revisions if error is None else step.revisions[: before - run.position()]
+        gone = step.revisions if error is None else step.revisions[: before - run.position(self._connection)]
         return ModuleReport(name, run.applied(gone), (), error, None, time.monotonic() - began)
 
     def _check_last(self, name: str) -> None:

@@ -121,56 +121,55 @@ def _put(
         return LinkReport(module, name, "present")
     try:
         retrying(lambda: _add(connection, module, link))
-        # apart from the statement above: this one reads the whole table, and blocks nobody while it does
-        retrying(lambda: _validate(connection, module, link))
     except psycopg.Error as error:
         detail = error.diag.message_detail or ""
         return LinkReport(module, name, "failed", f"{error.diag.message_primary or error} {detail}".strip())
     return LinkReport(module, name, "added")
 
 
-def _add(connection: psycopg.Connection[Any], module: str, link: Link) -> None:
+def statements(module: str, link: Link) -> Iterator[sql.Composed]:
+    """Yield the SQL that puts one link in place and remembers it; the last reads the whole table, blocking nobody."""
     target_module, target_table, target_column = link.target.split(".")
-    with connection.transaction():
-        connection.execute(_drop_statement(module, link))
-        connection.execute(
-            sql.SQL(
-                "ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}) ON DELETE {} NOT VALID"
-            ).format(
-                sql.Identifier(module, link.table),
-                sql.Identifier(constraint_name(module, link)),
-                sql.Identifier(link.column),
-                sql.Identifier(target_module, target_table),
-                sql.Identifier(target_column),
-                sql.SQL(_ON_DELETE[link.on_delete]),
-            )
-        )
-        connection.execute(
-            "UPDATE platform.modules SET links = %s WHERE name = %s",
-            (
-                Jsonb(
-                    [*(_plain(s) for o, s in _stored(connection) if o == module and s != link), _plain(link)]
-                ),
-                module,
-            ),
-        )
-
-
-def _validate(connection: psycopg.Connection[Any], module: str, link: Link) -> None:
-    connection.execute(
-        sql.SQL("ALTER TABLE {} VALIDATE CONSTRAINT {}").format(
-            sql.Identifier(module, link.table), sql.Identifier(constraint_name(module, link))
-        )
+    names = {
+        "table": sql.Identifier(module, link.table),
+        "constraint": sql.Identifier(constraint_name(module, link)),
+        "column": sql.Identifier(link.column),
+        "target": sql.Identifier(target_module, target_table),
+        "key": sql.Identifier(target_column),
+        "action": sql.SQL(_ON_DELETE[link.on_delete]),
+    }
+    yield _drop_statement(module, link)
+    yield sql.SQL(
+        "ALTER TABLE {table} ADD CONSTRAINT {constraint} FOREIGN KEY ({column}) REFERENCES {target} ({key})"
+        " ON DELETE {action} NOT VALID"
+    ).format(**names)
+    yield _forget(module, link)
+    yield sql.SQL("UPDATE platform.modules SET links = links || {} WHERE name = {}").format(
+        sql.Literal(Jsonb([_plain(link)])), sql.Literal(module)
     )
+    yield sql.SQL("ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}").format(**names)
+
+
+def _add(connection: psycopg.Connection[Any], module: str, link: Link) -> None:
+    *together, validate = statements(module, link)
+    with connection.transaction():
+        for statement in together:
+            connection.execute(statement)
+    # apart from the others: it holds no lock that readers or writers would wait for, however long it takes
+    connection.execute(validate)
+
+
+def _forget(module: str, link: Link) -> sql.Composed:
+    return sql.SQL(
+        "UPDATE platform.modules SET links = coalesce((SELECT jsonb_agg(x) FROM jsonb_array_elements(links) AS x"
+        " WHERE x <> {}), '[]') WHERE name = {}"
+    ).format(sql.Literal(Jsonb(_plain(link))), sql.Literal(module))
 
 
 def _drop(connection: psycopg.Connection[Any], module: str, link: Link) -> None:
     with connection.transaction():
         connection.execute(_drop_statement(module, link))
-        connection.execute(
-            "UPDATE platform.modules SET links = %s WHERE name = %s",
-            (Jsonb([_plain(s) for o, s in _stored(connection) if o == module and s != link]), module),
-        )
+        connection.execute(_forget(module, link))
 
 
 def _drop_statement(module: str, link: Link) -> sql.Composed:

@@ -35,9 +35,9 @@ _SEEDER: Final = 3
 _POLL_SECONDS: Final = 0.1
 
 
-def connect(url: str, *, search_path: str | None = None) -> psycopg.Connection[Any]:
+def connect(url: str, *, search_path: str | None = None, autocommit: bool = True) -> psycopg.Connection[Any]:
     """
-    Return a connection for changing tables, in autocommit.
+    Return a connection for changing tables.
 
     Args:
         search_path: the schema that unqualified names of a revision mean.
@@ -68,6 +68,7 @@ def connect(url: str, *, search_path: str | None = None) -> psycopg.Connection[A
     # the server then notices within seconds that its client was killed, and rolls back; not every system can
     with contextlib.suppress(psycopg.Error):
         connection.execute("SELECT set_config('client_connection_check_interval', '2s', false)")
+    connection.autocommit = autocommit
     return connection
 
 

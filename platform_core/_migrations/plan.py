@@ -1,17 +1,86 @@
 """
-Which modules there are to migrate, for commands that need nothing else of the kernel.
+Which modules there are, and how far each is to go.
 """
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from platform_core import __version__
 from platform_core._discovery import Hooks, discover
 from platform_core._engines import KERNEL
-from platform_core._migrations.revisions import ModuleMigrations, alembic_directory
+from platform_core._migrations.revisions import (
+    ModuleMigrations,
+    Phase,
+    Revision,
+    alembic_directory,
+    read_revisions,
+)
+from platform_core._migrations.state import DatabaseState
 from platform_core.errors import OperationError
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """
+    How far a run goes up.
+
+    Attributes:
+        modules: that take part, in plugin order.
+        phase: only revisions of this kind, as far as the first of the other; None for both.
+        most: module → how many of its pending revisions may run; a module that is missing may run all.
+    """
+
+    modules: Sequence[ModuleMigrations]
+    phase: Phase | None = None
+    most: Mapping[str, int] = field(default_factory=dict)
+
+    def runnable(self, module: str, pending: Sequence[Revision]) -> Sequence[Revision]:
+        """Return those of a module's pending revisions that this run may apply."""
+        pending = pending[: self.most.get(module, len(pending))]
+        return list(itertools.takewhile(lambda revision: self.phase in (None, revision.phase), pending))
+
+
+def goal(
+    modules: Sequence[ModuleMigrations],
+    state: DatabaseState,
+    target: str,
+    only: str | None,
+    phase: Phase | None,
+) -> Goal:
+    """
+    Understand what a command was asked for.
+
+    Args:
+        target: `head`, everything; `+N`, the next N revisions over all modules; or a revision, with what its
+            module needs.
+        only: this module and what it needs.
+
+    Raises:
+        OperationError: there is no such module or revision.
+    """
+    if target in ("head", "heads"):
+        return Goal(narrowed(modules, only), phase)
+    if re.fullmatch(r"\+[1-9]\d*", target):
+        wanted, left, most = narrowed(modules, only), int(target[1:]), {}
+        for module in wanted:
+            most[module.name] = min(left, len(state.modules[module.name].pending))
+            left -= most[module.name]
+        return Goal(wanted, phase, most)
+    for module in narrowed(modules, only):
+        ids = [revision.id for revision in read_revisions(module)]
+        if target in ids:
+            pending = len(state.modules[module.name].pending)
+            applied = len(ids) - pending
+            return Goal(
+                narrowed(modules, module.name), phase, {module.name: max(ids.index(target) + 1 - applied, 0)}
+            )
+    raise OperationError(
+        f"There is no revision {target}. `platform db history` shows them; head and +1 work too."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ What a run over all modules did, as commands print it and start-up reads it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from platform_core._migrations.links import LinkReport
@@ -22,20 +22,28 @@ class AppliedRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingRevision:
+    """One revision that this run left for later, because of the phase or the target it was given."""
+
+    revision: str
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleReport:
     """
     What became of one module.
 
     Attributes:
         applied: revisions that were run and are kept, in this order.
-        waiting: revisions that the asked-for phase leaves for later.
+        waiting: revisions that were left for later.
         error: why it failed; None when it is as it should be.
         skipped_for: the failed module that it needs; nothing of it was tried.
     """
 
     name: str
     applied: tuple[AppliedRevision, ...] = ()
-    waiting: tuple[str, ...] = ()
+    waiting: tuple[WaitingRevision, ...] = ()
     error: str | None = None
     skipped_for: str | None = None
     duration_seconds: float = 0.0
@@ -79,6 +87,22 @@ class Report:
     def applied_count(self) -> int:
         """How many revisions were run."""
         return sum(len(module.applied) for module in self.modules)
+
+    def lines(self) -> Iterator[str]:
+        """Tell what happened, for people: a line for each thing that was done, waits or failed."""
+        for module in self.modules:
+            if module.applied:
+                took_ms = sum(revision.duration_ms for revision in module.applied)
+                yield f"{module.name}: {', '.join(r.revision for r in module.applied)} done in {took_ms} ms"
+            if module.waiting:
+                told = ", ".join(f"{waiting.revision} ({waiting.phase})" for waiting in module.waiting)
+                yield f"{module.name}: waits for a run that includes it: {told}"
+        for link in self.links:
+            if link.state in ("added", "removed"):
+                yield f"link {link.link} {link.state}"
+        yield from self.notes
+        if self.ok and not self.applied_count:
+            yield "nothing to do"
 
     def raise_for_failures(self) -> None:
         """

@@ -7,6 +7,7 @@ Readiness and `platform db upgrade` ask this first, and only what really migrate
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,9 +102,13 @@ def read_revisions(module: ModuleMigrations) -> tuple[Revision, ...]:
             every problem is in the message.
     """
     paths = sorted(path for path in module.directory.glob("*.py") if path.name != "__init__.py")
-    problems = [
-        f"{path.name}: {problem}" for path in paths for problem in name_problems(path.name, module.name)
-    ]
+    stats = [path.stat() for path in paths]
+    return _read_all(module.name, tuple(paths), tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))
+
+
+@functools.lru_cache(maxsize=256)  # readiness asks every few seconds; the times make a changed file count
+def _read_all(module: str, paths: tuple[Path, ...], _changed: object) -> tuple[Revision, ...]:
+    problems = [f"{path.name}: {problem}" for path in paths for problem in name_problems(path.name, module)]
     revisions = []
     for path in paths:
         try:
@@ -114,7 +119,7 @@ def read_revisions(module: ModuleMigrations) -> tuple[Revision, ...]:
         ordered, problems = _in_line(revisions)
         if not problems:
             return ordered
-    raise MigrationFailed(f"{module.name}: its revision files are wrong: " + "; ".join(problems))
+    raise MigrationFailed(f"{module}: its revision files are wrong: " + "; ".join(problems))
 
 
 def name_problems(file_name: str, module: str) -> Iterator[str]:

@@ -7,15 +7,15 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from platform_core._migrations.lock import working_connection
 from platform_core._migrations.reports import AppliedRevision
 from platform_core._migrations.revisions import ModuleMigrations, Revision
+from platform_core._migrations.versions import position, version
 from platform_core.errors import MigrationFailed, OperationError
 
 LOCK_ATTEMPTS_COUNT: Final = 10
@@ -39,15 +39,14 @@ class Run:
         self._running: Revision | None = None
         self._durations_ms: dict[str, int] = {}
 
-    def position(self) -> int:
+    def position(self, connection: psycopg.Connection[Any]) -> int:
         """
         Return how many revisions the database has.
 
         Raises:
             MigrationFailed: it is at one that this build does not know.
         """
-        with working_connection(self._url, self._module.name, wait_seconds=self._wait_seconds) as connection:
-            return self._position(connection)
+        return position(version(connection, self._module), self._module, self._revisions)
 
     def applied(self, revisions: Sequence[Revision]) -> tuple[AppliedRevision, ...]:
         """Return `revisions` as a report shows them."""
@@ -66,30 +65,15 @@ class Run:
         """Take `revisions` back, the newest first; raises as `up` does."""
         retry(lambda: self._attempt(revisions, upgrade=False), self._progress, self._module.name)
 
-    def _position(self, connection: Connection) -> int:
-        from platform_core._migrations import steps
-
-        current = steps.current_revision(connection, self._module)
-        connection.rollback()  # reading it began a transaction; Alembic begins its own
-        if current is None:
-            return 0
-        known = [revision.id for revision in self._revisions]
-        if current in known:
-            return known.index(current) + 1
-        name, newest = self._module.name, known[-1] if known else "nothing"
-        raise MigrationFailed(
-            f"the database is newer than this build. It is at revision {current}, of which version"
-            f" {self._module.version} of the installed package does not know; its newest is {newest}. Install the"
-            f" version of {name} that migrated this database last, or take the newer revisions back with that version."
-        )
-
     def _attempt(self, revisions: Sequence[Revision], *, upgrade: bool) -> None:
         from platform_core._migrations import steps
 
         self._running = None
         with working_connection(self._url, self._module.name, wait_seconds=self._wait_seconds) as connection:
             # an attempt before this one may have committed some of them
-            there = self._revisions[: self._position(connection)]
+            at = steps.current_revision(connection, self._module)
+            connection.rollback()  # reading it began a transaction; Alembic begins its own
+            there = self._revisions[: position(at, self._module, self._revisions)]
             todo = [revision for revision in revisions if (revision in there) is not upgrade]
             if not todo:
                 return

@@ -7,6 +7,7 @@ noticeable part of a second, so only what really migrates does.
 
 from __future__ import annotations
 
+import functools
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -131,6 +132,7 @@ def _recorded(
 ) -> Callable[..., None]:
     """Wrap a revision's `upgrade` or `downgrade`: the ledger's line is written in its transaction."""
 
+    @functools.wraps(migrate)
     def recorded(**_: Any) -> None:
         starting(revision)
         began = time.monotonic()

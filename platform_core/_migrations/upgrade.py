@@ -17,8 +17,8 @@ from platform_core._migrations import links
 from platform_core._migrations import roles as database_roles
 from platform_core._migrations.links import LinkReport
 from platform_core._migrations.lock import migration_lock
-from platform_core._migrations.plan import narrowed
-from platform_core._migrations.reports import ModuleReport, Report
+from platform_core._migrations.plan import Goal, goal
+from platform_core._migrations.reports import ModuleReport, Report, WaitingRevision
 from platform_core._migrations.revisions import ModuleMigrations, Phase, Revision, read_revisions
 from platform_core._migrations.run import Progress, Run, retry, words
 from platform_core._migrations.state import DatabaseState, read_database_sync
@@ -32,6 +32,7 @@ def upgrade(
     database_url: str,
     modules: Sequence[ModuleMigrations],
     *,
+    target: str = "head",
     phase: Phase | None = None,
     roles: bool = True,
     only: str | None = None,
@@ -43,6 +44,7 @@ def upgrade(
 
     Args:
         modules: every installed module in plugin order, the kernel first.
+        target: `head`, everything; `+N`, the next N revisions; or a revision, with what its module needs.
         phase: run only revisions of this kind, and stop before the first of the other.
         roles: give each module a database role of its own, where the migrator may create them.
         only: this module and what it needs.
@@ -54,31 +56,26 @@ def upgrade(
     Raises:
         MigrationFailed: the database does not answer, or another migrator does not end.
     """
-    wanted = narrowed(modules, only)
     state = read_database_sync(database_url, modules)
-    if _is_done(state, wanted, phase, roles):
+    wanted = goal(modules, state, target, only, phase)
+    if _is_done(state, wanted, roles):
         return Report(
             tuple(
-                ModuleReport(m.name, waiting=tuple(r.id for r in state.modules[m.name].pending))
-                for m in wanted
+                ModuleReport(m.name, waiting=_waiting(state.modules[m.name].pending)) for m in wanted.modules
             ),
-            _present_links(wanted, state),
+            _present_links(wanted.modules, state),
             bool(state.roles) if roles else None,
         )
     with migration_lock(database_url, wait_seconds=wait_seconds, waiting=progress) as connection:
-        return _Upgrade(database_url, connection, wanted, modules, phase, wait_seconds, progress).run(
-            roles=roles
-        )
+        return _Upgrade(database_url, connection, wanted, modules, wait_seconds, progress).run(roles=roles)
 
 
-def _is_done(
-    state: DatabaseState, wanted: Sequence[ModuleMigrations], phase: Phase | None, roles: bool
-) -> bool:
-    for module in wanted:
+def _is_done(state: DatabaseState, wanted: Goal, roles: bool) -> bool:
+    for module in wanted.modules:
         of_module, remembered = state.modules[module.name], state.remembered.get(module.name)
         if of_module.problem or of_module.ahead or remembered is None or remembered.version != module.version:
             return False
-        if _runnable(of_module.pending, phase):
+        if wanted.runnable(module.name, of_module.pending):
             return False
         if {*remembered.links} != {link for link in module.links if _target(link) in state.remembered}:
             return False
@@ -97,15 +94,12 @@ def _present_links(wanted: Sequence[ModuleMigrations], state: DatabaseState) -> 
     )
 
 
+def _waiting(revisions: Sequence[Revision]) -> tuple[WaitingRevision, ...]:
+    return tuple(WaitingRevision(revision.id, revision.phase) for revision in revisions)
+
+
 def _target(link: Link) -> str:
     return link.target.partition(".")[0]
-
-
-def _runnable(pending: Sequence[Revision], phase: Phase | None) -> Sequence[Revision]:
-    if phase is None:
-        return pending
-    other = next((index for index, revision in enumerate(pending) if revision.phase != phase), len(pending))
-    return pending[:other]
 
 
 class _Upgrade:
@@ -115,18 +109,17 @@ class _Upgrade:
         self,
         url: str,
         connection: psycopg.Connection[Any],
-        wanted: Sequence[ModuleMigrations],
+        wanted: Goal,
         installed: Sequence[ModuleMigrations],
-        phase: Phase | None,
         wait_seconds: float,
         progress: Progress,
     ) -> None:
         self._url, self._connection, self._wanted, self._installed = url, connection, wanted, installed
-        self._phase, self._wait_seconds, self._progress = phase, wait_seconds, progress
+        self._wait_seconds, self._progress = wait_seconds, progress
         self._reports: dict[str, ModuleReport] = {}
 
     def run(self, *, roles: bool) -> Report:
-        for module in self._wanted:
+        for module in self._wanted.modules:
             began = time.monotonic()
             report = self._module(module)
             self._reports[module.name] = replace(report, duration_seconds=time.monotonic() - began)
@@ -139,7 +132,7 @@ class _Upgrade:
             ready = frozenset(
                 name for name in state.remembered if name in state.modules and state.modules[name].is_ready
             )
-            link_reports = links.put_in_place(self._connection, self._wanted, ready, self._retrying)
+            link_reports = links.put_in_place(self._connection, self._wanted.modules, ready, self._retrying)
             if roles:
                 note = database_roles.apply(
                     self._connection, [name for name in self._names() if name in state.remembered]
@@ -167,20 +160,20 @@ class _Upgrade:
         for schema in module.schemas:
             self._connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         run = Run(self._url, module, revisions, self._wait_seconds, self._progress)
-        before = run.position()
-        todo = _runnable(revisions[before:], self._phase)
+        before = run.position(self._connection)
+        todo = self._wanted.runnable(module.name, revisions[before:])
         error = None
         try:
             run.up(todo)
         except OperationError as failure:
             error = failure.message
-        after = before + len(todo) if error is None else run.position()
+        after = before + len(todo) if error is None else run.position(self._connection)
         if after:
             self._reconcile(module, revisions[:after])
         return ModuleReport(
             module.name,
             run.applied(revisions[before:after]),
-            tuple(revision.id for revision in revisions[before + len(todo) :]),
+            _waiting(revisions[before + len(todo) :]),
             error,
         )
 
@@ -199,7 +192,7 @@ class _Upgrade:
         )
 
     def _remember(self) -> Sequence[str]:
-        done = [module for module in self._wanted if self._reports[module.name].ok]
+        done = [module for module in self._wanted.modules if self._reports[module.name].ok]
         for module in done:
             self._connection.execute(
                 "INSERT INTO platform.modules (name, version) VALUES (%s, %s)"

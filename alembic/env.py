@@ -1,0 +1,8 @@
+"""
+Run by Alembic's command line: hands the command to the kernel, which carries it out module by module.
+"""
+
+from alembic import context
+from platform_core._migrations.console import run_alembic_command
+
+run_alembic_command(context)
