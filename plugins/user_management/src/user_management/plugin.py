@@ -69,6 +69,7 @@ def register_services() -> Services:
             credentials.ChangePassword: credentials.change_password,
             credentials.RequestPasswordReset: credentials.request_password_reset,
             credentials.ConfirmPasswordReset: credentials.confirm_password_reset,
+            credentials.RequestEmailVerification: credentials.request_email_verification,
             credentials.VerifyEmail: credentials.verify_email,
             sessions.LogIn: sessions.log_in,
             sessions.RefreshTokens: sessions.refresh_tokens,

@@ -85,8 +85,8 @@ class UserManagementSettings(BaseModel):
     invitation_days: float = Field(
         7, gt=0, le=30, description="How long an invited user may wait with the first password."
     )
-    password_resets_per_hour: int = Field(
-        5, ge=1, le=100, description="Mails with such a link that one account gets at most."
+    mails_per_hour: int = Field(
+        5, ge=1, le=100, description="Mails of one kind with a link that one account gets at most."
     )
     verify_email_page: PagePath = Field(
         "/verify-email", description="Page below PLATFORM_PUBLIC_URL that takes `?token=`."

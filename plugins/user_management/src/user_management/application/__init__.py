@@ -16,6 +16,7 @@ from user_management.application.accounts import (
 from user_management.application.credentials import (
     ChangePassword,
     ConfirmPasswordReset,
+    RequestEmailVerification,
     RequestPasswordReset,
     VerifyEmail,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "PurgeLogins",
     "RefreshTokens",
     "RegisterUser",
+    "RequestEmailVerification",
     "RequestPasswordReset",
     "RevokeRole",
     "RoleChanges",

@@ -61,27 +61,25 @@ async def register_user(
     clock: Clock,
 ) -> UserView:
     """Check, hash, save; whether address and username are free is decided by the database at the commit."""
-    email = formats.email(command.email)
+    email, now, verification_id = formats.email(command.email), clock.now(), new_id()
     policy.check(command.password, email=email, username=command.username)
     user = User.register(
         user_id=new_id(),
+        verification_id=verification_id,
         email=email,
         username=command.username,
         full_name=command.full_name,
-        password_hash="",
-        now=clock.now(),
+        now=now,
     )
     user.password_hash = await hasher.hash(command.password)
     users.add(user)
-    verification_id = new_id()
-    user.request_verification(verification_id)
     links.add(
         verification_id,
         user_id=user.id,
         purpose=VERIFICATION,
         email=email,
-        now=clock.now(),
-        expires_at=clock.now() + timedelta(hours=settings.verification_hours),
+        now=now,
+        expires_at=now + timedelta(hours=settings.verification_hours),
     )
     return user_view(user, [MEMBER])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from annotated_types import Len
@@ -31,6 +31,7 @@ from user_management.domain import (
     InvalidToken,
     PasswordPolicy,
     TooManyFailedLogins,
+    User,
     UserNotFound,
     WrongPassword,
 )
@@ -96,10 +97,7 @@ async def request_password_reset(
 ) -> None:
     """The answer never says whether there is such an account; one account gets few mails an hour."""
     user, now = await users.find_by_email(formats.email(command.email)), clock.now()
-    if user is None or not user.is_active:
-        return
-    sent_count = await links.count_since(user.id, PASSWORD_RESET, now - timedelta(hours=1))
-    if sent_count >= settings.password_resets_per_hour:
+    if user is None or not user.is_active or await _has_enough(links, user, PASSWORD_RESET, settings, now):
         return
     reset_id = new_id()
     user.request_password_reset(reset_id)
@@ -154,6 +152,35 @@ async def confirm_password_reset(
 
 
 @dataclass(frozen=True, kw_only=True)
+class RequestEmailVerification(Command[None]):
+    """Ask for a new mail to prove one's own address, because the first one has ended or is lost."""
+
+
+async def request_email_verification(
+    command: RequestEmailVerification,
+    users: UserRepository,
+    links: MailedLinks,
+    settings: UserManagementSettings,
+    principal: Principal,
+    clock: Clock,
+) -> None:
+    """Nothing happens where the address is proven, or where enough mails were sent lately."""
+    user, now = await users.get(own_id(principal)), clock.now()
+    if user.email_verified or await _has_enough(links, user, VERIFICATION, settings, now):
+        return
+    verification_id = new_id()
+    user.request_verification(verification_id)
+    links.add(
+        verification_id,
+        user_id=user.id,
+        purpose=VERIFICATION,
+        email=user.email,
+        now=now,
+        expires_at=now + timedelta(hours=settings.verification_hours),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerifyEmail(Command[None]):
     """Prove through a mailed link that an address is one's own."""
 
@@ -172,3 +199,9 @@ async def verify_email(command: VerifyEmail, users: UserRepository, links: Maile
         raise InvalidToken from None
     user.verify_email(now)
     links.spend(link_id, now)
+
+
+async def _has_enough(
+    links: MailedLinks, user: User, purpose: str, settings: UserManagementSettings, now: datetime
+) -> bool:
+    return await links.count_since(user.id, purpose, now - timedelta(hours=1)) >= settings.mails_per_hour

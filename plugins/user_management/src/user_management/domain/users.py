@@ -65,18 +65,27 @@ class User(Aggregate):
         cls,
         *,
         user_id: UUID,
+        verification_id: UUID,
         email: str,
         username: str,
         full_name: str | None,
-        password_hash: str,
         now: datetime,
     ) -> User:
-        """Make an account that somebody asked for themselves; everybody begins as a member."""
+        """
+        Make an account that somebody asked for themselves; everybody begins as a member.
+
+        Args:
+            verification_id: of the request to prove the address, which the welcome mail carries.
+        """
         user = cls._new(user_id, email, username, full_name, now)
-        user.password_hash = password_hash
         user.record(
             UserRegistered(
-                user_id=user.id, email=email, username=username, full_name=user.full_name, locale=user.locale
+                user_id=user.id,
+                email=email,
+                username=username,
+                full_name=user.full_name,
+                locale=user.locale,
+                verification_id=verification_id,
             )
         )
         return user

@@ -172,9 +172,7 @@ class BearerAuthenticator:
             if len(token) > _LONGEST_TOKEN:
                 raise Unauthenticated
             key = self._key(jwt.get_unverified_header(token))
-            claims = jwt.decode(
-                token, key, algorithms=[_ALGORITHM], options=_SIGNATURE_ONLY
-            )
+            claims = jwt.decode(token, key, algorithms=[_ALGORITHM], options=_SIGNATURE_ONLY)
             return self._claim(claims)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
             raise Unauthenticated from None

@@ -14,6 +14,7 @@ from user_management.application import (
     LogIn,
     LogOut,
     RefreshTokens,
+    RequestEmailVerification,
     RequestPasswordReset,
     TokensView,
     VerifyEmail,
@@ -78,6 +79,13 @@ async def end_session(session_id: UUID, execute: Execute) -> None:
 )
 async def verify_email(command: VerifyEmail, execute: Execute) -> None:
     await execute(command)
+
+
+@router.post(
+    "/auth/verify-email/resend", status_code=202, summary="Ask for a new mail to prove one's own address"
+)
+async def request_email_verification(execute: Execute) -> None:
+    await execute(RequestEmailVerification())
 
 
 @router.post(
