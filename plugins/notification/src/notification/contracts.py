@@ -128,12 +128,14 @@ class NotificationChannel:
         name: as in preferences and templates: `email`, `sms`, `push`.
         title: for people.
         adapter: the type of a `Channel` that the contributing plugin's services provide, one per process.
+        address: `UserView` → where this channel reaches them; None: it does not.
         on_by_default: for users who never said what they want.
     """
 
     name: str
     title: str
     adapter: type[Any]
+    address: Callable[[Any], str | None]
     on_by_default: bool = False
 
     def __post_init__(self) -> None:

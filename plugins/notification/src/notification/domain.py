@@ -45,6 +45,8 @@ class Email(Aggregate):
     """
     One mail to one person, from the decision to send it until its end; it holds no text and no secret.
 
+    A message by another contributed channel is one, too: what matters is that it goes to an address.
+
     Attributes:
         event_id: what brought it about; with kind, user and channel it is unique.
         recipient: the address as it was when the mail was decided on.

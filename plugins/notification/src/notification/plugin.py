@@ -178,7 +178,15 @@ def register_health_checks() -> Sequence[HealthCheck]:
 
 @hookimpl
 def notification_channels() -> Sequence[NotificationChannel]:
-    return [NotificationChannel(name=EMAIL, title="E-mail", adapter=SmtpChannel, on_by_default=True)]
+    return [
+        NotificationChannel(
+            name=EMAIL,
+            title="E-mail",
+            adapter=SmtpChannel,
+            address=lambda user: str(user.email),
+            on_by_default=True,
+        )
+    ]
 
 
 @hookimpl

@@ -46,9 +46,9 @@ async def test_not_now_is_told_apart_from_never(
 ) -> None:
     mail_server.answer(phase, ["451 4.7.1 greylisted", "550 5.1.1 no such user"])
     channel = smtp_channel(mail_server.url)
-    with pytest.raises(DeliveryDeferred, match="451 4.7.1 greylisted"):
+    with pytest.raises(DeliveryDeferred, match=r"451 4\.7\.1 greylisted"):
         await channel.send(outgoing())
-    with pytest.raises(DeliveryRefused, match="550 5.1.1 no such user"):
+    with pytest.raises(DeliveryRefused, match=r"550 5\.1\.1 no such user"):
         await channel.send(outgoing())
     await channel.send(outgoing())
     assert len(mail_server.accepted) == 1

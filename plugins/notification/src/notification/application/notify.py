@@ -10,7 +10,7 @@ from uuid import UUID
 from notification.application.catalogue import Catalogue
 from notification.application.ports import EmailRepository, PreferencesRepository
 from notification.application.send_email import SendEmail
-from notification.contracts import EMAIL, NotificationKind, NotificationRequested
+from notification.contracts import NotificationKind, NotificationRequested
 from notification.domain import Email, wanted_channels
 from platform_core.domain import Event, new_id
 from platform_core.ports import Clock, EventMetadata, Jobs
@@ -49,12 +49,17 @@ class Notifier:
         known = {(email.user_id, email.channel) for email in await self.emails.of_event(event_id, kind.name)}
         for user in users.values():
             wanted = wanted_channels(kind, preferences.get(user.id), self.catalogue.defaults)
-            if EMAIL in wanted and (user.id, EMAIL) not in known:
-                self._queue_email(kind, event_id, user, data)
+            for channel in wanted:
+                if channel in self.catalogue.channels and (user.id, channel) not in known:
+                    self._queue(kind, event_id, user, channel, data)
 
-    def _queue_email(
-        self, kind: NotificationKind, event_id: UUID, user: UserView, data: Mapping[str, Any]
+    def _queue(
+        self, kind: NotificationKind, event_id: UUID, user: UserView, channel: str, data: Mapping[str, Any]
     ) -> None:
+        _, declaration = self.catalogue.channels[channel]
+        recipient = declaration.address(user)
+        if recipient is None:
+            return
         now = self.clock.now()
         email = Email(
             id=new_id(),
@@ -63,8 +68,8 @@ class Notifier:
             event_id=event_id,
             kind=kind.name,
             user_id=user.id,
-            channel=EMAIL,
-            recipient=user.email,
+            channel=channel,
+            recipient=recipient,
             data=dict(data),
             subject=kind.title,
         )

@@ -13,7 +13,6 @@ from notification.application.account_kinds import LINKED_KINDS
 from notification.application.catalogue import Catalogue
 from notification.application.ports import Channels, EmailRepository, Rendered, Renderer, TemplateRepository
 from notification.contracts import (
-    EMAIL,
     FALLBACK_LOCALE,
     ChannelNotConfigured,
     DeliveryDeferred,
@@ -175,15 +174,22 @@ async def release_held_emails(
     command: ReleaseHeldEmails, emails: EmailRepository, channels: Channels, jobs: Jobs, clock: Clock
 ) -> None:
     """Queue held mails anew, oldest first, as soon as the mail server answers."""
-    held = await emails.held(_RELEASED_AT_ONCE)
-    if not held:
-        return
+    waiting: dict[str, list[Email]] = {}
+    for email in await emails.held(_RELEASED_AT_ONCE):
+        waiting.setdefault(email.channel, []).append(email)
+    for channel, held in waiting.items():
+        if not await _is_ready(channels, channel, len(held)):
+            continue
+        for email in held:
+            email.release(clock.now())
+            # the first job of this mail is done; its key would swallow a second one
+            jobs.later(SendEmail(email_id=email.id), key=f"email:{email.id}:{email.version}")
+
+
+async def _is_ready(channels: Channels, channel: str, waiting_count: int) -> bool:
     try:
-        await channels.adapter(EMAIL).check()
+        await channels.adapter(channel).check()
     except (ChannelNotConfigured, DeliveryDeferred) as error:
-        _log.warning("%d or more mails wait in the queue: %s", len(held), error)
-        return
-    for email in held:
-        email.release(clock.now())
-        # the first job of this mail is done; its key would swallow a second one
-        jobs.later(SendEmail(email_id=email.id), key=f"email:{email.id}:{email.version}")
+        _log.warning("%d or more messages wait for the channel %s: %s", waiting_count, channel, error)
+        return False
+    return True

@@ -148,10 +148,10 @@ class SmtpChannel:
         mail["Message-ID"] = f"<{message.id}@{self._host}>"
         # RFC 3834: holiday notes and other machines need not answer
         mail["Auto-Submitted"] = "auto-generated"
-        mail["Content-Language"] = message.locale
         mail.set_content(message.text)
         if message.html is not None:
             mail.add_alternative(message.html, subtype="html")
+        mail["Content-Language"] = message.locale  # setting the content takes such headers away
         return mail
 
     def _server(self) -> SmtpServer:

@@ -1,0 +1,129 @@
+"""
+For tests of channels: the scenarios that every adapter of a `Channel` must pass, on the real thing behind it.
+
+    class TestPager(ChannelConformance):
+        @pytest.fixture
+        async def far_side(self) -> AsyncIterator[FarSide]:
+            async with pager_simulator() as simulator:
+                yield simulator
+"""
+
+# ruff: noqa: S101  # assertions are the product of this file
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import pytest
+
+from notification.contracts import (
+    Channel,
+    ChannelNotConfigured,
+    DeliveryDeferred,
+    DeliveryRefused,
+    OutgoingMessage,
+)
+from platform_core.domain import new_id
+
+__all__ = ["ChannelConformance", "FarSide", "settings_for_tests"]
+
+
+def settings_for_tests() -> Mapping[str, str]:
+    """Return what this plugin needs to start under test: nothing, the test kit's mail server is enough."""
+    return {}
+
+
+class FarSide(Protocol):
+    """What a message is handed over to, and how a test makes it behave."""
+
+    address: str
+    """A recipient that it knows."""
+
+    def channel(self) -> Channel:
+        """Return an adapter that talks to it."""
+        ...
+
+    def unconfigured(self) -> Channel:
+        """Return an adapter that nobody told where to send to."""
+        ...
+
+    def defer_next(self) -> None:
+        """Answer "not now" to the next message, whenever it comes."""
+        ...
+
+    def refuse_next(self) -> None:
+        """Answer "never" to the next message."""
+        ...
+
+    async def disappear(self) -> None:
+        """Be away from now on."""
+        ...
+
+    def received(self) -> Sequence[str]:
+        """Return the identifiers of what was taken, in order."""
+        ...
+
+
+class ChannelConformance:
+    """Subclass it under a name that begins with `Test`, with a fixture `far_side`."""
+
+    async def test_a_message_is_handed_over_once_under_the_identifier_that_is_returned(
+        self, far_side: FarSide
+    ) -> None:
+        identifier = await far_side.channel().send(_message(far_side))
+        assert list(far_side.received()) == [identifier]
+
+    async def test_a_repetition_has_the_same_identifier(self, far_side: FarSide) -> None:
+        message, channel = _message(far_side), far_side.channel()
+        assert await channel.send(message) == await channel.send(message)
+
+    async def test_another_message_has_another_identifier(self, far_side: FarSide) -> None:
+        channel = far_side.channel()
+        assert await channel.send(_message(far_side)) != await channel.send(_message(far_side))
+
+    async def test_a_message_without_html_is_handed_over_too(self, far_side: FarSide) -> None:
+        await far_side.channel().send(_message(far_side, html=None))
+        assert len(far_side.received()) == 1
+
+    async def test_not_now_is_told_and_the_next_attempt_succeeds(self, far_side: FarSide) -> None:
+        message, channel = _message(far_side), far_side.channel()
+        far_side.defer_next()
+        with pytest.raises(DeliveryDeferred):
+            await channel.send(message)
+        await channel.send(message)
+        assert len(far_side.received()) == 1
+
+    async def test_never_is_told_apart_from_not_now(self, far_side: FarSide) -> None:
+        far_side.refuse_next()
+        with pytest.raises(DeliveryRefused):
+            await far_side.channel().send(_message(far_side))
+        assert list(far_side.received()) == []
+
+    async def test_a_far_side_that_is_away_defers(self, far_side: FarSide) -> None:
+        channel = far_side.channel()
+        await channel.check()
+        await far_side.disappear()
+        with pytest.raises(DeliveryDeferred):
+            await channel.send(_message(far_side))
+        with pytest.raises(DeliveryDeferred):
+            await channel.check()
+
+    async def test_a_channel_that_nobody_configured_says_so(self, far_side: FarSide) -> None:
+        channel = far_side.unconfigured()
+        with pytest.raises(ChannelNotConfigured):
+            await channel.send(_message(far_side))
+        with pytest.raises(ChannelNotConfigured):
+            await channel.check()
+
+
+def _message(far_side: FarSide, html: str | None = "<p>Hello</p>") -> OutgoingMessage:
+    return OutgoingMessage(
+        id=new_id(),
+        recipient=far_side.address,
+        recipient_name="Maria",
+        subject="Hello",
+        text="Hello\n",
+        html=html,
+        locale="en",
+    )
