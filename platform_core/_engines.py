@@ -54,6 +54,8 @@ def translated() -> Iterator[None]:
     except (PoolTimeout, InterfaceError) as error:
         raise Unavailable("The database is busy or away.", retry_after_seconds=1) from error
     except OperationalError as error:
+        if isinstance(error.orig, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
+            raise  # the unit of work knows what to do about these
         raise Unavailable("The database is away.", retry_after_seconds=1) from error
     except DBAPIError as error:
         if error.connection_invalidated or isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction):

@@ -220,12 +220,14 @@ async def bury_orphans(engine: AsyncEngine, *, orphan_seconds: float) -> int:
     """
     Turn deliveries into dead letters whose handler no worker has had for a while: its module was uninstalled.
 
-    Their subscription goes too, so that nothing more is written for it; both come back with the module.
+    "A while" counts from the latest moment at which any worker was seen, so that an outage of all of them buries
+    nothing. The subscription stays: whatever happens until the module comes back is kept for it.
     """
     return await _run(
         engine,
-        "WITH gone AS (DELETE FROM platform.subscriptions WHERE seen_at < now() - make_interval(secs => :age)"
-        " RETURNING handler, module) UPDATE platform.deliveries d SET status = 'dead', lease_token = NULL,"
+        "WITH gone AS (SELECT handler, module FROM platform.subscriptions WHERE seen_at <"
+        " (SELECT max(seen_at) FROM platform.subscriptions) - make_interval(secs => :age))"
+        " UPDATE platform.deliveries d SET status = 'dead', lease_token = NULL,"
         " finished_at = now(), last_error = format(:reason, gone.module) FROM gone"
         " WHERE d.handler = gone.handler AND d.status = 'pending'",
         age=orphan_seconds,

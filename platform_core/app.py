@@ -572,7 +572,8 @@ class Kernel:
         """Contain one plugin's service factory: a failure or a hang costs only that plugin."""
         plugin = self._plugin(name)
         try:
-            with deadline(self.settings.startup_timeout_seconds):
+            # the alarm is for a factory that blocks the loop; one that merely waits is cut off by the loop before
+            with deadline(self.settings.startup_timeout_seconds + 1):
                 async with asyncio.timeout(self.settings.startup_timeout_seconds):
                     yield
         except (Exception, PluginHung) as error:

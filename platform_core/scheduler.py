@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -24,7 +25,6 @@ from platform_core.declarations import Schedule
 from platform_core.ports import Clock
 from platform_core.security import SYSTEM
 from platform_core.settings import KernelSettings
-from platform_core.worker import last_tick
 
 logger = structlog.get_logger("platform_core.scheduler")
 
@@ -149,3 +149,9 @@ class Scheduler:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+def last_tick(now: datetime, every: timedelta) -> datetime:
+    """Return the latest multiple of `every` since 1970 that is not after `now`."""
+    seconds = every.total_seconds()
+    return datetime.fromtimestamp(now.timestamp() // seconds * seconds, tz=UTC)

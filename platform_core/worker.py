@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -152,7 +152,8 @@ class Worker:
             self._per_handler[delivery.handler] -= 1
             lag = (datetime.now(UTC) - delivery.occurred_at).total_seconds()
             self._metrics.delivery(delivery.handler, outcome, lag)
-            self._wake.set()
+            if len(self._running) * 2 <= self._settings.worker_concurrency:
+                self._wake.set()  # room for a batch: a claim per finished delivery would cost more than it brings
 
     async def _attempt(self, delivery: Delivery) -> str:
         log = logger.bind(handler=delivery.handler, delivery_id=str(delivery.id), attempt=delivery.attempt)
@@ -220,9 +221,3 @@ async def _tolerant(work: Any) -> None:
         await work
     except Exception as error:  # noqa: BLE001  # a handler may raise anything; the worker goes on
         logger.warning("housekeeping failed; it is repeated", error=str(error))
-
-
-def last_tick(now: datetime, every: timedelta) -> datetime:
-    """Return the latest multiple of `every` since 1970 that is not after `now`."""
-    seconds = every.total_seconds()
-    return datetime.fromtimestamp(now.timestamp() // seconds * seconds, tz=UTC)
