@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+import re
+from typing import Annotated, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+_PEM: Final = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
+_KEY_MAKER: Final = "openssl genpkey -algorithm ed25519"
 
 
 def _long_enough(secret: SecretStr) -> SecretStr:
@@ -14,6 +21,68 @@ def _long_enough(secret: SecretStr) -> SecretStr:
             "is shorter than 32 characters; make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
         )
     return secret
+
+
+def private_key(setting: SecretStr) -> Ed25519PrivateKey:
+    """
+    Read the one private key of a setting.
+
+    Raises:
+        ValueError: it holds none, several, or one of another kind.
+    """
+    blocks = _pem_blocks(setting)
+    key = _private_key(blocks[0]) if len(blocks) == 1 else None
+    if key is None:
+        raise ValueError(f"is not one Ed25519 private key in PEM; make one with: {_KEY_MAKER}")
+    return key
+
+
+def public_keys(setting: SecretStr) -> list[Ed25519PublicKey]:
+    """
+    Read the keys of a setting, private ones too, as what they verify with.
+
+    Raises:
+        ValueError: one is of another kind.
+    """
+    keys = [_public_key(block) for block in _pem_blocks(setting)]
+    known = [key for key in keys if key is not None]
+    if not keys or len(known) < len(keys):
+        raise ValueError("holds something that is no Ed25519 key in PEM")
+    return known
+
+
+def _private_key(block: bytes) -> Ed25519PrivateKey | None:
+    try:
+        key = load_pem_private_key(block, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, Ed25519PrivateKey) else None
+
+
+def _public_key(block: bytes) -> Ed25519PublicKey | None:
+    if b"PRIVATE" in block:
+        private = _private_key(block)
+        return private.public_key() if private else None
+    try:
+        key = load_pem_public_key(block)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    return key if isinstance(key, Ed25519PublicKey) else None
+
+
+def _pem_blocks(setting: SecretStr) -> list[bytes]:
+    # environments of one line write line ends out
+    return [found[0].encode() for found in _PEM.finditer(setting.get_secret_value().replace("\\n", "\n"))]
+
+
+def _checked_private(setting: SecretStr) -> SecretStr:
+    private_key(setting)
+    return setting
+
+
+def _checked_public(setting: SecretStr) -> SecretStr:
+    public_keys(setting)
+    return setting
 
 
 def _page_path(path: str) -> str:
@@ -34,11 +103,11 @@ class UserManagementSettings(BaseModel):
         description="At least 32 random characters mixed into every password; whoever loses it loses every password.",
         json_schema_extra={"development": "secret"},
     )
-    signing_key: SecretStr = Field(
+    signing_key: Annotated[SecretStr, AfterValidator(_checked_private)] = Field(
         description="Ed25519 private key, PEM, that signs access tokens: openssl genpkey -algorithm ed25519",
         json_schema_extra={"development": "ed25519"},
     )
-    previous_keys: SecretStr | None = Field(
+    previous_keys: Annotated[SecretStr, AfterValidator(_checked_public)] | None = Field(
         None,
         description="PEM keys, one after the other, that signed before; tokens of theirs are believed until they end.",
     )

@@ -8,6 +8,7 @@ For tests, of this plugin and of those that need people: throw-away keys, and ac
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from user_management.application import AssignRole, CreateRole, EnsureBuiltInRoles, EnsureUser
 from user_management.domain import RoleNameTaken
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
+
     from platform_core.testing import RunningPlatform
 
 __all__ = ["Account", "essentials", "log_in", "new_signing_key", "settings_for_tests", "sign_up"]
@@ -85,19 +88,21 @@ async def sign_up(
         roles: existing ones, beside `member`.
     """
     email = f"{username}@example.com"
-    user_id = await p.execute(EnsureUser(email=email, username=username, password=PASSWORD, roles=tuple(roles)))
+    user_id = await p.execute(
+        EnsureUser(email=email, username=username, password=PASSWORD, roles=tuple(roles))
+    )
     if "*" in permissions:
         await p.execute(AssignRole(user_id=user_id, role_name="admin"))
     elif permissions:
-        try:
+        with contextlib.suppress(RoleNameTaken):
             await p.execute(CreateRole(name=username, permissions=list(permissions)))
-        except RoleNameTaken:
-            pass
         await p.execute(AssignRole(user_id=user_id, role_name=username))
     return await log_in(p, email, ip=ip)
 
 
-async def log_in(p: RunningPlatform, email: str, password: str = PASSWORD, *, ip: str = "127.0.0.1") -> Account:
+async def log_in(
+    p: RunningPlatform, email: str, password: str = PASSWORD, *, ip: str = "127.0.0.1"
+) -> Account:
     """Log an existing account in once more, which is a session of its own."""
     answer = await p.client.post("/api/v1/auth/login", json={"email": email, "password": password})
     assert answer.status_code == 200, answer.text  # noqa: S101  # assertions are its product

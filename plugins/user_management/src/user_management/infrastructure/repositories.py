@@ -84,7 +84,7 @@ class StandardFormats:
         # With a suffix, names such as corp.local count, which the library knows as reserved and a company may use.
         try:
             checked = validate_email(
-                f"{local}@{domain}{_SUFFIX}", check_deliverability=False, allow_smtputf8=False
+                f"{local}@{domain}{_SUFFIX}", check_deliverability=False, allow_smtputf8=False, strict=True
             )
         except EmailNotValidError:
             raise problem from None

@@ -5,32 +5,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.types import Options
 from sqlalchemy import func, select
 
 from platform_core.db import Reads
 from platform_core.domain import new_id
-from platform_core.errors import InvalidSettings, Unauthenticated
+from platform_core.errors import Unauthenticated
 from platform_core.ports import Clock
 from platform_core.security import Claim, Principal
 from platform_core.settings import KernelSettings
 from user_management.infrastructure.tables import roles, user_roles, user_sessions, users
-from user_management.settings import UserManagementSettings
+from user_management.settings import UserManagementSettings, private_key, public_keys
 
 _ALGORITHM: Final = "EdDSA"
 _TYPE: Final = "at+jwt"
@@ -50,22 +44,15 @@ _SIGNATURE_ONLY: Final[Options] = {
 }
 """PyJWT leaves types, presence and `typ` to its callers, and has a clock of its own; every claim is checked here."""
 
-_PEM: Final = re.compile(r"-----BEGIN ([A-Z ]+)-----.+?-----END \1-----", re.DOTALL)
-
 
 class KeySet:
-    """
-    The key that signs, and every key whose signatures are believed.
-
-    Raises:
-        InvalidSettings: a key is no Ed25519 key in PEM.
-    """
+    """The key that signs, and every key whose signatures are believed."""
 
     def __init__(self, settings: UserManagementSettings) -> None:
-        self.private = _private_key("signing_key", settings.signing_key.get_secret_value())
-        previous = settings.previous_keys.get_secret_value() if settings.previous_keys else ""
-        publics = [self.private.public_key(), *_public_keys("previous_keys", previous)]
-        self.publics = {thumbprint(key): key for key in publics}
+        self.private = private_key(settings.signing_key)
+        previous = public_keys(settings.previous_keys) if settings.previous_keys else ()
+        publics = [self.private.public_key(), *previous]
+        self.publics: dict[str, Ed25519PublicKey] = {thumbprint(key): key for key in publics}
         self.kid = thumbprint(publics[0])
 
     def jwks(self) -> dict[str, Any]:
@@ -215,43 +202,3 @@ def _x(key: Ed25519PublicKey) -> str:
 
 def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _private_key(field: str, text: str) -> Ed25519PrivateKey:
-    blocks = _pem_blocks(text)
-    if len(blocks) == 1:
-        try:
-            key = load_pem_private_key(blocks[0], None)
-        except (ValueError, TypeError):
-            key = None
-        if isinstance(key, Ed25519PrivateKey):
-            return key
-    raise _bad_key(field)
-
-
-def _public_keys(field: str, text: str) -> Sequence[Ed25519PublicKey]:
-    return [_public_key(field, block) for block in _pem_blocks(text)]
-
-
-def _public_key(field: str, block: bytes) -> Ed25519PublicKey:
-    try:
-        key = (
-            load_pem_private_key(block, None).public_key()
-            if b"PRIVATE" in block
-            else load_pem_public_key(block)
-        )
-    except (ValueError, TypeError):
-        key = None
-    if not isinstance(key, Ed25519PublicKey):
-        raise _bad_key(field)
-    return key
-
-
-def _pem_blocks(text: str) -> list[bytes]:
-    # one-line environments write the line ends out
-    return [found[0].encode() for found in _PEM.finditer(text.replace("\\n", "\n"))]
-
-
-def _bad_key(field: str) -> InvalidSettings:
-    problem = f"PLATFORM_USER_MANAGEMENT_{field.upper()} holds something that is no Ed25519 key in PEM"
-    return InvalidSettings("user_management", problem, "make one with: openssl genpkey -algorithm ed25519")
