@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
@@ -485,15 +484,11 @@ class Kernel:
             Clock: always(self.clock),
             Keys: always(self.keys),
             Cursors: always(self.cursors),
-            Permissions: always(SimpleNamespace(all=lambda: self.permissions)),
+            Permissions: always(_Permissions(self)),
             Execute: always(self.bus_execute),
             Ask: always(self.bus_ask),
             Reads: KernelOffer(lambda module, _unit: self.reads(module), Scope.APPLICATION),
-            Extensions: always(
-                SimpleNamespace(
-                    collect=self._hooks.collect, resolve=lambda *asked: self.wiring.resolve(*asked)
-                )
-            ),
+            Extensions: always(_Extensions(self)),
             _operations.Registry: always(self),
             SqlUnitOfWork: of_unit(SqlUnitOfWork),
             UnitOfWork: of_unit(SqlUnitOfWork),
@@ -517,6 +512,10 @@ class Kernel:
     def reads(self, module: str) -> Reads:
         """Return the read side as a module sees it, with its own role."""
         return Reads(self.engines, module, self.cursors)
+
+    def collect(self, hook: str) -> Mapping[str, Any]:
+        """Return what each plugin declares for a hook, be it the kernel's or another plugin's."""
+        return self._hooks.collect(hook)
 
     async def bus_execute(self, command: Command[Any], before_commit: Sequence[BeforeCommit] = ()) -> Any:
         """Execute as the current principal; what the port `Execute` is."""
@@ -585,6 +584,29 @@ class Kernel:
             logger.error("plugin failed to start", plugin=name, reason=reason, exc_info=error)
             self._hooks.fail(plugin, failure)
             self._hooks.settle()
+
+
+@dataclass(frozen=True)
+class _Permissions:
+    """`ports.Permissions` of one kernel."""
+
+    kernel: Kernel
+
+    def all(self) -> Sequence[PermissionInfo]:
+        return self.kernel.permissions
+
+
+@dataclass(frozen=True)
+class _Extensions:
+    """`ports.Extensions` of one kernel; asked at run time, when the wiring stands."""
+
+    kernel: Kernel
+
+    def collect(self, hook: str) -> Mapping[str, Any]:
+        return self.kernel.collect(hook)
+
+    def resolve(self, module: str, wanted: type[Any]) -> Any:
+        return self.kernel.wiring.resolve(module, wanted)
 
 
 @dataclass
