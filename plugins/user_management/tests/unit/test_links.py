@@ -4,7 +4,7 @@ from hashlib import sha256
 import pytest
 
 from platform_core.domain import new_id
-from platform_core.settings import KernelSettings
+from platform_core.settings import KernelSettings, read_module_settings
 from user_management.domain import InvalidToken
 from user_management.infrastructure.links import LinkTokens, PublicLinks
 from user_management.settings import UserManagementSettings
@@ -57,11 +57,8 @@ def test_nonsense_is_refused_like_everything_else(token: str) -> None:
 
 
 def test_links_begin_with_the_public_url_and_the_pages_of_the_settings() -> None:
-    given = {
-        key.removeprefix("PLATFORM_USER_MANAGEMENT_").lower(): value
-        for key, value in settings_for_tests().items()
-    }
-    settings = UserManagementSettings.model_validate({**given, "reset_password_page": "/app/new-password"})
+    variables = {**settings_for_tests(), "PLATFORM_USER_MANAGEMENT_RESET_PASSWORD_PAGE": "/app/new-password"}
+    settings = read_module_settings("user_management", UserManagementSettings, variables)
     kernel = KernelSettings.model_validate(
         {
             "DATABASE_URL": "postgresql://x",

@@ -12,7 +12,6 @@ def refused(password: str, email: str = "eve@example.com", username: str = "evel
     try:
         POLICY.check(password, email=email, username=username, name="new_password")
     except InvalidInput as error:
-        assert error.fields[0].pointer == "/body/new_password"
         return error.fields[0].code
     return None
 
@@ -72,3 +71,9 @@ def test_checking_takes_no_time_however_long_the_password() -> None:
     before = time.perf_counter()
     assert refused("z" * 1_000_000) == "password_too_long"
     assert time.perf_counter() - before < 0.02
+
+
+def test_the_field_that_is_at_fault_is_pointed_at() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        POLICY.check("short", email="", username="", name="new_password")
+    assert caught.value.fields[0].pointer == "/body/new_password"
