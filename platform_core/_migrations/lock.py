@@ -27,10 +27,11 @@ from platform_core.errors import MigrationFailed
 LOCK_TIMEOUT_MS: Final = 2000
 """A statement that waits longer for a lock gives up, because everybody who comes after it waits behind it."""
 
-_NAMESPACE: Final = 0x706C_6174  # "plat"
+LOCK_NAMESPACE: Final = 0x706C_6174  # "plat"
 _MIGRATOR: Final = 1
 _WORKING: Final = 2
-_SEEDER: Final = 3
+SEEDER_LOCK: Final = 3
+"""Of whoever runs seeds (`_seeds.py`)."""
 
 _POLL_SECONDS: Final = 0.1
 
@@ -94,14 +95,6 @@ def migration_lock(
 
 
 @contextlib.contextmanager
-def seed_lock(url: str, *, wait_seconds: float, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold the right to run seeds for as long as the block lasts; raises as `migration_lock` does."""
-    with _closing(connect(url)) as connection:
-        _take(connection, _SEEDER, wait_seconds, waiting)
-        yield
-
-
-@contextlib.contextmanager
 def working_connection(url: str, module: str, *, wait_seconds: float) -> Iterator[Connection]:
     """Yield the connection that runs one module's revisions, once no statement of an earlier migrator runs any more."""
 
@@ -129,7 +122,7 @@ def _take(
 ) -> None:
     deadline, told = time.monotonic() + wait_seconds, False
     while True:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (_NAMESPACE, lock)).fetchone()
+        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (LOCK_NAMESPACE, lock)).fetchone()
         if row is not None and row[0]:
             return
         if not told:
@@ -151,6 +144,6 @@ def _holder(connection: psycopg.Connection[Any], lock: int) -> str:
         " FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'advisory' AND l.granted"
         " AND l.classid = %s AND l.objid = %s"
         " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-        (_NAMESPACE, lock),
+        (LOCK_NAMESPACE, lock),
     ).fetchone()
     return f"server process {row[0]}, from {row[1]}, since {row[2]}" if row else "it has just ended"
