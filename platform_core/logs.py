@@ -39,6 +39,7 @@ def configure(*, level: str = "INFO", json: bool = True) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
+        _drop_colours,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         add_identifiers,
         structlog.processors.format_exc_info if json else _keep,
@@ -65,7 +66,7 @@ def configure(*, level: str = "INFO", json: bool = True) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("uvicorn.access", "taskiq", "alembic"):
+    for noisy in ("uvicorn.access", "taskiq", "alembic", "mail.log", "httpx2"):
         logging.getLogger(noisy).setLevel("WARNING")
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers[:] = []
@@ -105,6 +106,11 @@ def masked(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [masked(item) for item in value]
     return value
+
+
+def _drop_colours(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event.pop("color_message", None)  # uvicorn says everything twice, once in colours
+    return event
 
 
 def _json(value: Any, **_: Any) -> str:
