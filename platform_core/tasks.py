@@ -58,10 +58,12 @@ class Bell:
 
     async def stop(self) -> None:
         """Stop both; whatever was not rung is found by polling."""
-        jobs, self._jobs = self._jobs, []
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
+        jobs, self._jobs = set(self._jobs), []
+        while jobs:
+            for job in jobs:
+                job.cancel()
+            # again and again: a cancellation that meets a connection being made is swallowed on the way
+            _, jobs = await asyncio.wait(jobs, timeout=0.1)
 
     def _broker(self) -> RedisStreamBroker:
         broker = RedisStreamBroker(
