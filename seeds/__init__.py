@@ -7,7 +7,7 @@ A seed goes through commands, so it is checked and audited like any other change
 
     from platform_core.declarations import Seed, Tier
     from platform_core.ports import Execute
-    from user_management import EnsureUser
+    from user_management.application import EnsureUser
 
     async def support_desk(execute: Execute) -> None:
         await execute(EnsureUser(email="support@example.com", username="support", full_name="Support"))

@@ -54,12 +54,13 @@ class _Call:
         return [module for module in self.modules if self.only in (None, module.name)]
 
 
-def run_alembic_command(context: ModuleType) -> None:
+def run_alembic_command(context: ModuleType, environment: Mapping[str, str]) -> None:
     """
     Carry out the command that Alembic was called with.
 
     Args:
         context: `alembic.context`.
+        environment: where the settings are read from.
 
     Raises:
         CommandError: it failed; Alembic prints it and exits.
@@ -71,7 +72,7 @@ def run_alembic_command(context: ModuleType) -> None:
     if name not in _COMMANDS:
         raise CommandError(f"`alembic {name}` does not work over all modules; see `platform db --help`.")
     only = context.get_x_argument(as_dictionary=True).get("module")
-    with _explained(), _call(options, only, context.config.print_stdout) as call:
+    with _explained(), _call(options, environment, only, context.config.print_stdout) as call:
         _COMMANDS[name](call)
     if name == "revision":
         # Alembic would now write an empty file of its own
@@ -88,8 +89,11 @@ def _explained() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _call(options: Namespace, only: str | None, write: Callable[[str], None]) -> Iterator[_Call]:
-    with migration_settings() as (settings, url):
+def _call(
+    options: Namespace, environment: Mapping[str, str], only: str | None, write: Callable[[str], None]
+) -> Iterator[_Call]:
+    with migration_settings(environment) as settings:
+        url = settings.database_url.get_secret_value()
         installed = installed_migrations(settings.modules, timeout_seconds=settings.startup_timeout_seconds)
         for module, reason in installed.broken.items():
             write(f"{module} is left out, it cannot be loaded: {reason}")

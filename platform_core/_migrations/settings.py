@@ -7,44 +7,41 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
-from platform_core.settings import KernelSettings, environment, read_settings
+from platform_core import _development
+from platform_core.settings import KernelSettings, read_settings
 
-_NOT_NEEDED = {
-    "DATABASE_URL": "postgresql://",
-    "REDIS_URL": "redis://",
+_NOT_NEEDED: Final = {
+    "REDIS_URL": "redis://nowhere",
     "PLATFORM_SECRET_KEY": "not needed to migrate, so none is asked for",
 }
 
 
 @contextlib.contextmanager
-def migration_settings(source: Mapping[str, str] | None = None) -> Iterator[tuple[KernelSettings, str]]:
+def migration_settings(source: Mapping[str, str]) -> Iterator[KernelSettings]:
     """
-    Yield the settings and the address of the database to migrate.
+    Yield the settings with which tables can be changed.
 
-    Where no `DATABASE_URL` is given, PostgreSQL is started on the data of `platform dev` for as long as the block
-    lasts, as `platform dev` itself would.
+    In development, where no `DATABASE_URL` is given, the database is that of `platform dev` in this directory: shared
+    with it while it runs, otherwise started for as long as the block lasts.
 
     Args:
-        source: environment variables; by default the process's, completed from `.env`.
+        source: environment variables.
 
     Raises:
-        InvalidSettings: one of those that count is wrong.
-        EmbeddedServiceError: there is no PostgreSQL to start, or `platform dev` is using the data right now.
+        InvalidSettings: one of those that count is missing or wrong.
+        EmbeddedServiceError: there is no PostgreSQL to start.
     """
-    given = environment(Path(".env")) if source is None else dict(source)
-    has_database = bool(given.get("DATABASE_URL") or given.get("DATABASE_URL_FILE"))
     missing = {
         name: value
         for name, value in _NOT_NEEDED.items()
-        if not given.get(name) and not given.get(f"{name}_FILE")
+        if not (source.get(name) or source.get(f"{name}_FILE"))
     }
-    settings = read_settings({**given, **missing})
-    if has_database:
-        yield settings, settings.database_url.get_secret_value()
+    completed = {**source, **missing}
+    if not _development.is_development(source):
+        yield read_settings(completed)
         return
-    from platform_core.embedded import embedded_services
-
-    with embedded_services(settings.data_dir, redis=False) as services:
-        assert services.database_url is not None  # noqa: S101  # it was asked for
-        yield settings, services.database_url
+    directory = Path(source.get("PLATFORM_DATA_DIR") or ".platform")
+    with _development.services(completed, directory) as addresses:
+        yield read_settings({"PLATFORM_ENV": "development", **completed, **addresses})
