@@ -30,7 +30,9 @@ async def test_a_command_stores_its_rows_events_and_deliveries(p: RunningPlatfor
     assert await p.ask(GetAccount(account_id=account.id)) == account
     assert await p.events(AccountOpened) == [AccountOpened(account_id=account.id, owner="Ada")]
     assert [(d.handler, d.status) for d in await p.deliveries()] == [("ledger.greet_owner", "pending")]
-    tags = await p.sql("SELECT tag FROM ledger.account_tags WHERE account_id = %(id)s ORDER BY tag", id=account.id)
+    tags = await p.sql(
+        "SELECT tag FROM ledger.account_tags WHERE account_id = %(id)s ORDER BY tag", id=account.id
+    )
     assert [row["tag"] for row in tags] == ["founder", "vip"]
 
 
@@ -81,7 +83,8 @@ async def test_two_commands_on_one_aggregate_at_once_both_count(p: RunningPlatfo
 
     faults.before_commit = meet_once
     await asyncio.gather(
-        p.execute(Deposit(account_id=account.id, amount=1)), p.execute(Deposit(account_id=account.id, amount=2))
+        p.execute(Deposit(account_id=account.id, amount=1)),
+        p.execute(Deposit(account_id=account.id, amount=2)),
     )
 
     seen = await p.ask(GetAccount(account_id=account.id))
@@ -117,7 +120,11 @@ async def test_events_tell_who_acted_and_what_they_belong_to(p: RunningPlatform)
     ada = Principal(user_id=new_id())
     account = await p.acting_as(ada).execute(OpenAccount(owner="Ada"))
     [event] = await p.events()
-    assert (event.actor_id, event.aggregate_type, event.aggregate_id) == (ada.user_id, "ledger.account", account.id)
+    assert (event.actor_id, event.aggregate_type, event.aggregate_id) == (
+        ada.user_id,
+        "ledger.account",
+        account.id,
+    )
     [line] = await p.audit()
     assert (line.actor_id, line.request_id) == (ada.user_id, event.correlation_id)
 
@@ -143,13 +150,19 @@ async def test_the_trail_shows_before_and_after_and_masks_secrets(p: RunningPlat
     await p.execute(ChangePin(account_id=account.id, pin="5678"))
 
     opened, deposited, changed = await p.audit()
-    assert (opened.action, opened.resource_type, opened.resource_id) == ("ledger.open_account", "ledger.account", account.id)
+    assert (opened.action, opened.resource_type, opened.resource_id) == (
+        "ledger.open_account",
+        "ledger.account",
+        account.id,
+    )
     assert opened.changes["accounts"]["owner"] == [None, "Ada"]
     assert opened.changes["accounts"]["pin"] == [None, "[secret]"]
     assert deposited.changes["accounts"]["balance"] == [0, 5]
     assert set(deposited.changes["accounts"]) == {"balance", "version", "updated_at"}
     assert changed.changes["accounts"]["pin"] == ["[secret]", "[secret]"]
-    everything = str(await p.sql("SELECT * FROM audit.audit_logs")) + str(await p.sql("SELECT * FROM audit.domain_events"))
+    everything = str(await p.sql("SELECT * FROM audit.audit_logs")) + str(
+        await p.sql("SELECT * FROM audit.domain_events")
+    )
     assert "1234" not in everything
     assert "5678" not in everything
 

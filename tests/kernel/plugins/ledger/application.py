@@ -163,7 +163,9 @@ async def close_account(command: CloseAccount, accounts: AccountRepository, cloc
     (await accounts.get(command.account_id)).delete(clock.now())
 
 
-async def deposit_and_fail(command: DepositAndFail, accounts: AccountRepository, clock: Clock, jobs: Jobs) -> None:
+async def deposit_and_fail(
+    command: DepositAndFail, accounts: AccountRepository, clock: Clock, jobs: Jobs
+) -> None:
     account = await accounts.get(command.account_id)
     account.deposit(1, clock.now())
     jobs.later(WriteReport(account_id=account.id))
@@ -171,7 +173,9 @@ async def deposit_and_fail(command: DepositAndFail, accounts: AccountRepository,
 
 
 async def request_report(command: RequestReport, jobs: Jobs) -> None:
-    jobs.later(WriteReport(account_id=command.account_id), after_seconds=command.after_seconds, key=command.key)
+    jobs.later(
+        WriteReport(account_id=command.account_id), after_seconds=command.after_seconds, key=command.key
+    )
 
 
 async def write_report(command: WriteReport, journal: Journal) -> None:

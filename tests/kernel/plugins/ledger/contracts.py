@@ -35,7 +35,9 @@ def _amount_was_called_sum(payload: dict[str, Any]) -> dict[str, Any]:
 class Deposited(Event):
     wire_name: ClassVar[str] = "ledger.deposited"
     wire_version: ClassVar[int] = 2
-    upcasters: ClassVar[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {1: _amount_was_called_sum}
+    upcasters: ClassVar[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+        1: _amount_was_called_sum
+    }
 
     account_id: UUID
     amount: int

@@ -15,7 +15,19 @@ from platform_core.db import (
 )
 from platform_core.domain import new_id
 from platform_core.errors import NotFound
-from sqlalchemy import Column, DateTime, ForeignKey, Integer, Table, Text, UniqueConstraint, Uuid, func, insert, select
+from sqlalchemy import (
+    Column,
+    DateTime,
+    ForeignKey,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from ledger.application import GetAccount
