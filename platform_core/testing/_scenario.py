@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from platform_core.domain import Event
 
@@ -56,6 +56,10 @@ class Scenario(Generic[V]):
         """Wait at most so long in each of the following steps; 5 seconds by default."""
         return Scenario(self._platform, self._steps, seconds)
 
+    @overload
+    def stimulate(self, act: Callable[[], Awaitable[W]]) -> Scenario[W]: ...
+    @overload
+    def stimulate(self, act: Callable[[], W]) -> Scenario[W]: ...
     def stimulate(self, act: Callable[[], Awaitable[W] | W]) -> Scenario[W]:
         """Do something; events from now on count."""
 
@@ -85,6 +89,10 @@ class Scenario(Generic[V]):
 
         return self._then(step)
 
+    @overload
+    def wait_until(self, condition: Callable[[], Awaitable[W | None]], what: str = "") -> Scenario[W]: ...
+    @overload
+    def wait_until(self, condition: Callable[[], W | None], what: str = "") -> Scenario[W]: ...
     def wait_until(
         self, condition: Callable[[], Awaitable[W | None] | W | None], what: str = ""
     ) -> Scenario[W]:
