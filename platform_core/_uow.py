@@ -124,6 +124,10 @@ class SqlUnitOfWork:
                 await connection.exec_driver_sql("BEGIN")
             self._in_transaction = True
 
+    async def release(self) -> None:
+        if not self._in_transaction:
+            await self.close()
+
     async def fetch_all(self, statement: Executable) -> Sequence[RowMapping]:
         connection = await self._connect()
         with translated():

@@ -214,6 +214,14 @@ class UnitOfWork(Protocol):
         """Open a transaction now, so that `FOR UPDATE` locks hold until the commit."""
         ...
 
+    async def release(self) -> None:
+        """
+        Give the connection back while something slow happens elsewhere; the next statement takes one again.
+
+        Inside a transaction it is kept.
+        """
+        ...
+
     async def fetch_all(self, statement: Executable) -> Sequence[RowMapping]:
         """Read rows on the primary database."""
         ...
