@@ -41,6 +41,7 @@ class MailServer:
         script: answers to come, phase → replies; a number of seconds is a pause, what is not scripted is accepted.
         mails: what was accepted or refused after DATA, in order.
         accepted: those of them that were answered with 250.
+        busiest: how many were being handed over at the same time, at most.
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class MailServer:
         self.mails: list[EmailMessage] = []
         self.accepted: list[EmailMessage] = []
         self.recipients: list[str] = []
+        self.busy = self.busiest = 0
         self.logins: list[tuple[str, str]] = []
         self._server: asyncio.Server | None = None
         self._connections: list[SMTP] = []
@@ -89,7 +91,12 @@ class MailServer:
         mail = message_from_bytes(content, policy=default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
-        reply = await self._next("DATA")
+        self.busy += 1
+        self.busiest = max(self.busiest, self.busy)
+        try:
+            reply = await self._next("DATA")
+        finally:
+            self.busy -= 1
         if reply is None or reply.startswith("250"):
             self.accepted.append(mail)
         return reply or GREETING

@@ -84,6 +84,18 @@ async def test_reset_invitation_and_changed_password_have_a_mail_each(platform: 
         assert answer.status_code == 204, answer.text
 
 
+async def test_a_link_that_was_asked_for_again_comes_in_a_mail_of_its_own(platform: PlatformFactory) -> None:
+    async with platform(MODULES, seed=essentials) as p:
+        eve = await sign_up(p, "eve")
+        await p.sql("UPDATE user_management.users SET email_verified = false")
+        answer = await eve.client.post("/api/v1/auth/verify-email/resend")
+        assert answer.status_code in (202, 204), answer.text
+        await p.deliver()
+        assert p.mails[0].subject == "Confirm your e-mail address for Platform Core"
+        answer = await p.client.post("/api/v1/auth/verify-email", json={"token": token(p.mails[0].text)})
+        assert answer.status_code == 204, answer.text
+
+
 async def test_a_mail_is_in_the_language_of_its_reader(platform: PlatformFactory) -> None:
     async with platform(MODULES, seed=essentials) as p:
         eve = await sign_up(p, "eve")
@@ -164,6 +176,18 @@ async def test_a_slow_server_costs_the_time_out_and_nothing_else(
         assert "longer than 0.3 s" in row["error"]
         await p.deliver(skip_waits=True)
         assert [row["status"] for row in await logs(p)] == ["sent"]
+
+
+async def test_a_slow_server_never_has_more_than_four_mails_at_once(
+    platform: PlatformFactory, mail_server: Any
+) -> None:
+    mail_server.answer("DATA", [reply for _ in range(10) for reply in (0.2, "250 at last")])
+    async with platform(MODULES, seed=essentials, settings={"SMTP_URL": mail_server.url}) as p:
+        for number in range(10):
+            await register(p, email=f"reader-{number}@example.org", username=f"reader-{number}")
+        await p.deliver()
+        assert len(mail_server.accepted) == 10
+        assert 1 < mail_server.busiest <= 4
 
 
 async def test_a_crash_between_the_servers_yes_and_the_commit_repeats_the_same_message_id(
