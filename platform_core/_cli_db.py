@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from platform_core.settings import KernelSettings
 
 app = typer.Typer(
-    name="db", help="Migrations: upgrade, downgrade, look, write new ones.", no_args_is_help=True
+    name="db",
+    help="Migrations: upgrade, downgrade, look, write new ones.",
+    no_args_is_help=True,
+    add_completion=False,
 )
 
 
@@ -72,8 +75,8 @@ def upgrade(
     """
     Bring every module's tables to what this build needs, then links between modules and database roles.
 
-    Any number of processes may run this at once. A module that fails is named, and so are those that need it; the others
-    go on. Exit code 1 when one failed.
+    Any number of processes may run this at once. A module that fails is named, and so are those that need it; the
+    others go on. Exit code 1 when one failed.
     """
     from platform_core import _migrations
 
@@ -223,7 +226,8 @@ def lint(module: Module = None, json: bool = JSON) -> None:
     from platform_core._migrations.lint import findings
 
     installed = installed_migrations(tuple(_listed(read_environment().get("PLATFORM_MODULES", ""))))
-    found = [f for m in _named(installed.modules, module) for f in findings(m)]
+    with _usage():
+        found = [f for m in _named(installed.modules, module) for f in findings(m)]
     _show_findings(found, json, "Nothing dangerous found.")
 
 
@@ -255,11 +259,22 @@ def _database() -> Iterator[_Database]:
     from platform_core._migrations import installed_migrations
     from platform_core._migrations.settings import migration_settings
 
-    with migration_settings(read_environment()) as settings:
+    with _usage(), migration_settings(read_environment()) as settings:
         installed = installed_migrations(settings.modules, timeout_seconds=settings.startup_timeout_seconds)
         for name, reason in installed.broken.items():
             note(f"{name} is left out, it cannot be loaded: {reason}")
         yield _Database(settings, installed.modules)
+
+
+@contextlib.contextmanager
+def _usage() -> Iterator[None]:
+    """Tell a mistake in the command line from a failure."""
+    from platform_core._migrations.plan import UnknownTarget
+
+    try:
+        yield
+    except UnknownTarget as error:
+        raise typer.BadParameter(error.message) from error
 
 
 def _wanted(database: _Database, module: str | None) -> Sequence[ModuleMigrations]:

@@ -17,7 +17,7 @@ from platform_core._engines import KERNEL
 from platform_core._migrations import links, roles
 from platform_core._migrations.links import LinkReport
 from platform_core._migrations.lock import migration_lock
-from platform_core._migrations.plan import check_installed
+from platform_core._migrations.plan import UnknownTarget, check_installed
 from platform_core._migrations.reports import ModuleReport, Report
 from platform_core._migrations.revisions import ModuleMigrations, Revision, read_revisions
 from platform_core._migrations.run import Progress, Run, retry, words
@@ -231,7 +231,7 @@ def _to_revision(
             applied = {identity for name, identity in _ledger(connection) if name == module.name}
             after = tuple(r for r in reversed(revisions[ids.index(target) + 1 :]) if r.id in applied)
             return [Step(module, after)] if after else []
-    raise OperationError(
+    raise UnknownTarget(
         f"There is no revision {target}. `platform db history` shows them; -1 and base work too."
     )
 

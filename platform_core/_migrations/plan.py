@@ -23,6 +23,10 @@ from platform_core._migrations.state import DatabaseState
 from platform_core.errors import OperationError
 
 
+class UnknownTarget(OperationError):
+    """There is no such module or revision."""
+
+
 @dataclass(frozen=True, slots=True)
 class Goal:
     """
@@ -60,7 +64,7 @@ def goal(
         only: this module and what it needs.
 
     Raises:
-        OperationError: there is no such module or revision.
+        UnknownTarget: there is no such module or revision.
     """
     if target in ("head", "heads"):
         return Goal(narrowed(modules, only), phase)
@@ -78,7 +82,7 @@ def goal(
             return Goal(
                 narrowed(modules, module.name), phase, {module.name: max(ids.index(target) + 1 - applied, 0)}
             )
-    raise OperationError(
+    raise UnknownTarget(
         f"There is no revision {target}. `platform db history` shows them; head and +1 work too."
     )
 
@@ -143,7 +147,7 @@ def narrowed(modules: Sequence[ModuleMigrations], only: str | None) -> Sequence[
     Return `only` with everything it needs, or all.
 
     Raises:
-        OperationError: no module of that name is installed.
+        UnknownTarget: no module of that name is installed.
     """
     if only is None:
         return modules
@@ -159,6 +163,6 @@ def narrowed(modules: Sequence[ModuleMigrations], only: str | None) -> Sequence[
 
 
 def check_installed(name: str, installed: Iterable[str]) -> None:
-    """Raise OperationError unless a module of that name is installed."""
+    """Raise UnknownTarget unless a module of that name is installed."""
     if name not in installed:
-        raise OperationError(f"There is no module {name} here. Installed are: {', '.join(installed)}.")
+        raise UnknownTarget(f"There is no module {name} here. Installed are: {', '.join(installed)}.")
