@@ -20,7 +20,7 @@ from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import Distribution, EntryPoint, distributions
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import pluggy
 from annotated_types import Len
@@ -397,6 +397,10 @@ def deadline(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+_IMPORTED_BY_ALL: Final = ("platform_core.db", "platform_core.http")
+"""Imported before the clock of the first plugin starts: it must not be charged for SQLAlchemy and FastAPI."""
+
+
 class Hooks:
     """
     Imports checked plugins and collects what their hooks declare.
@@ -471,6 +475,8 @@ class Hooks:
         ):
             return
         if plugin.module is None:
+            for shared in _IMPORTED_BY_ALL:
+                importlib.import_module(shared)
             assert plugin.entry_point is not None  # noqa: S101  # only built-in plugins come imported
             with self._guarded(plugin, f"importing {plugin.entry_point.value}"):
                 plugin.module = importlib.import_module(plugin.entry_point.module)

@@ -1,0 +1,117 @@
+"""`platform config`: every setting of the kernel and the modules, and where its value comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from platform_core.cli._output import AsJson, print_json, print_table
+from platform_core.cli._session import DOTENV, data_dir, read_environment
+
+app = typer.Typer(
+    name="config", help="Every setting, where it comes from, what it means.", no_args_is_help=True
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Every setting, where it comes from, what it means."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """
+    One setting as people should see it.
+
+    Attributes:
+        value: masked if it is a secret; None when it is not set.
+        source: `environment`, `.env`, a file, `default`, `development` (made by `platform dev`) or `missing`.
+    """
+
+    module: str
+    variable: str
+    value: str | None
+    source: str
+    is_secret: bool
+    description: str
+
+
+@app.command(epilog="Example: platform config show --module user_management --json")
+def show(
+    module: Annotated[
+        str | None, typer.Option(help="Only the settings of this module; `platform` is the kernel.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Show every setting with its variable, its value (secrets masked), where that comes from, and what it is for."""
+    settings = [setting for setting in _settings() if module in (None, setting.module)]
+    if not settings:
+        raise typer.BadParameter(f"there is no module {module} with settings")
+    if json:
+        print_json(settings)
+        return
+    rows = [[s.variable, s.value if s.value is not None else "", s.source, s.description] for s in settings]
+    print_table(["variable", "value", "source", "what it is for"], rows)
+
+
+def _settings() -> Iterator[Setting]:
+    from platform_core import _development
+    from platform_core._discovery import Hooks, discover
+    from platform_core.settings import KernelSettings, variable_name
+
+    source = read_environment()
+    made: dict[str, str] = {}
+    if _development.is_development(source):
+        directory = data_dir(source)
+        store = _development.SecretStore(directory, keeps=False)
+        made = store.values | (_development.running_addresses(directory) or {})
+        made |= {
+            name: value
+            for name, value in _development.defaults(source, directory, store).items()
+            if name not in source
+        }
+    values = {**made, **source}
+    for name, info in KernelSettings.model_fields.items():
+        yield _setting("platform", str(info.alias or name), info, values, made)
+    allowed = [name.strip() for name in source.get("PLATFORM_MODULES", "").split(",") if name.strip()]
+    for owner, model in Hooks(discover(allowed), timeout_seconds=5).collect("register_settings").items():
+        for name, info in model.model_fields.items():
+            yield _setting(owner, variable_name(owner, name), info, values, made)
+
+
+def _setting(
+    module: str, variable: str, info: Any, values: Mapping[str, str], made: Mapping[str, str]
+) -> Setting:
+    is_secret = "Secret" in str(info.annotation)
+    value, where = _value(variable, info, values, made)
+    return Setting(module, variable, _shown(value, is_secret), where, is_secret, info.description or "")
+
+
+def _value(variable: str, info: Any, values: Mapping[str, str], made: Mapping[str, str]) -> tuple[Any, str]:
+    import os
+
+    if path := values.get(f"{variable}_FILE"):
+        return "…", f"file {path}"
+    if values.get(variable):
+        if os.environ.get(variable):
+            return values[variable], "environment"
+        return values[variable], "development" if variable in made else str(DOTENV)
+    if info.is_required():
+        return None, "missing"
+    default = info.get_default(call_default_factory=True)
+    return (
+        ",".join(map(str, default))
+        if isinstance(default, tuple) and not hasattr(default, "_fields")
+        else default
+    ), "default"
+
+
+def _shown(value: Any, is_secret: bool) -> str | None:
+    from platform_core.logs import masked
+
+    if value is None:
+        return None
+    return "********" if is_secret else str(masked(str(value)))
