@@ -30,8 +30,13 @@ from platform_core.ports import Keys
 
 __all__ = ["Answer", "IdempotencyKeys", "Reservation", "fingerprint", "purge_idempotency_keys"]
 
-_LOCK_SECONDS: Final = 60
-"""A reservation whose process died may be taken over after this; one that merely was slow loses its effect then."""
+_LOCK_SECONDS: Final = 20
+"""
+A reservation whose process died may be taken over after this; one that merely was slow loses its effect then.
+
+Longer than any request takes whose client did not give up, and shorter than the half minute in which clients may expect
+the platform to have recovered from a crash.
+"""
 
 _KEPT_HEADERS: Final = frozenset(
     {"content-type", "location", "etag", "link", "content-language", "www-authenticate"}

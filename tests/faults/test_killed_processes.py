@@ -1,0 +1,204 @@
+"""
+`kill -9` at the worst moments (B1, B2, B3), and processes that come back from the dead.
+
+Each test failed once with the code broken on purpose; what was broken is said beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+
+import httpx2
+import pytest
+from fault_rig.house import LEASE_SECONDS, POLL_SECONDS, House, eventually
+from platform_core.testing import RunningProcess
+
+KILLED = -signal.SIGKILL
+
+Figure = Callable[[str, object], None]
+
+
+async def test_b1_an_api_killed_between_commit_and_answer_has_done_it_once(
+    house: House, record_property: Figure
+) -> None:
+    """Red when the idempotent answer is stored after the commit instead of with it, and when mails need a ring."""
+    doomed, other, _ = await asyncio.gather(house.api(chaos="after_commit:1"), house.api(), house.worker())
+    with pytest.raises(httpx2.TransportError):
+        await house.register(doomed.client, "ada", key="ada-1")
+    assert await asyncio.to_thread(doomed.process.wait) == KILLED
+    killed_at = time.monotonic()
+    user_id = await house.value("SELECT id FROM user_management.users")
+
+    again = await house.register(other.client, "ada", key="ada-1")
+
+    assert (again.status_code, again.json()["id"]) == (201, str(user_id))
+    assert again.headers["idempotent-replayed"] == "true"
+    await eventually(lambda: _mails(house, 1))
+    record_property("seconds from kill -9 to the mail", round(time.monotonic() - killed_at, 2))
+    await house.check()
+
+
+async def test_b2_an_api_killed_before_its_commit_has_done_nothing(house: House) -> None:
+    """Red when the row is written before the unit of work commits, and when a dead process keeps its key for ever."""
+    doomed, other, _ = await asyncio.gather(house.api(chaos="before_commit:1"), house.api(), house.worker())
+    with pytest.raises(httpx2.TransportError):
+        await house.register(doomed.client, "ada", key="ada-1")
+    assert await asyncio.to_thread(doomed.process.wait) == KILLED
+
+    await house.check()
+    assert house.acknowledged == {}
+    assert (
+        await house.sql("SELECT id FROM audit.audit_logs WHERE action = 'user_management.register_user'")
+        == []
+    )
+
+    # the dead process holds the key for a while: whoever is quick is told to wait, and for how long at most
+    early = await house.register(other.client, "ada", key="ada-1")
+    assert (early.status_code, early.headers["retry-after"]) == (409, "1")
+    held = (
+        "SELECT extract(epoch FROM locked_until - clock_timestamp())::float8 FROM platform.idempotency_keys"
+    )
+    assert 0 < await house.value(held) < 30
+    await house.sql("UPDATE platform.idempotency_keys SET locked_until = clock_timestamp()")  # time passes
+
+    again = await house.register(other.client, "ada", key="ada-1")
+    assert again.status_code == 201
+    assert "idempotent-replayed" not in again.headers
+    await eventually(lambda: _mails(house, 1))
+    await house.check()
+
+
+async def test_b1_an_api_killed_while_its_statement_runs_has_done_it_once_or_not_at_all(house: House) -> None:
+    """
+    PostgreSQL finishes a statement whose client is gone, so the retry must find the answer.
+
+    Red when effect and answer are two statements.
+    """
+    doomed, other, _ = await asyncio.gather(house.api(), house.api(), house.worker())
+    async with house.locked("user_management.users"):
+        request = asyncio.create_task(house.register(doomed.client, "ada", key="ada-1"))
+        await eventually(lambda: _blocked(house, 1))
+        doomed.process.kill()
+        early = await house.register(other.client, "ada", key="ada-1")
+        assert early.status_code == 409
+    with pytest.raises(httpx2.TransportError):
+        await request
+    await eventually(lambda: _answered(house))
+    again = await house.register(other.client, "ada", key="ada-1")
+    assert again.status_code == 201
+    assert again.headers["idempotent-replayed"] == "true"
+    await house.check()
+
+
+@pytest.mark.parametrize(
+    ("point", "mails_per_message"),
+    [
+        pytest.param("before_handler:1", 1, id="leased, nothing done"),
+        pytest.param("before_commit:1", 1, id="handler done, nothing stored"),
+        pytest.param("after_commit:1", 1, id="stored, nothing told"),
+        # the mail server said yes and the worker died before it could note that: a second mail, the same Message-ID
+        pytest.param("before_commit:2", 2, id="mail handed over, not noted"),
+    ],
+)
+async def test_b3_what_a_killed_worker_held_is_delivered_again(
+    house: House, point: str, mails_per_message: int, record_property: Figure
+) -> None:
+    """
+    Nothing else happens on the system meanwhile: no traffic that wakes anybody.
+
+    Red when expired leases are not claimed, and when the completion is a statement of its own.
+    """
+    api, doomed, heir = await asyncio.gather(house.api(), house.worker(chaos=point), house.worker())
+    heir.signal(signal.SIGSTOP)
+    assert (await house.register(api.client, "ada")).status_code == 201
+    assert await asyncio.to_thread(doomed.wait) == KILLED
+    heir.signal(signal.SIGCONT)
+
+    waited = await house.settled()
+
+    assert waited < LEASE_SECONDS + 2
+    record_property("seconds until redelivered, lease 2 s", round(waited, 2))
+    assert len(house.p.mails) == mails_per_message
+    await house.check(mails_per_message=mails_per_message)
+
+
+async def test_b3_a_worker_killed_while_its_statement_runs_competes_with_its_heir(house: House) -> None:
+    """
+    The dead worker's statement and its heir's end up in the same moment; one of them counts.
+
+    Red when the completion does not ask for the lease token.
+    """
+    api, doomed = await asyncio.gather(house.api(), house.worker())
+    async with house.locked("tally.effects"):
+        await house.mark(api.client, "one")
+        await eventually(lambda: _blocked(house, 1))
+        doomed.kill()
+        heir = await house.worker()
+        await eventually(lambda: _blocked(house, 2))
+    await house.check()
+    assert heir.exit_code is None
+
+
+@pytest.mark.parametrize("point", ["before_commit:1:stop", "after_commit:1:stop"])
+async def test_b3_a_worker_that_hung_and_comes_back_has_lost_its_lease(house: House, point: str) -> None:
+    """
+    A suspended process does not know that its time is over; its token does.
+
+    Red when the completion does not ask for the lease token.
+    """
+    api, sleeper, heir = await asyncio.gather(house.api(), house.worker(chaos=point), house.worker())
+    heir.signal(signal.SIGSTOP)
+    await house.mark(api.client, "one")
+    await eventually(lambda: _says(sleeper, "chaos: "))
+    heir.signal(signal.SIGCONT)
+    await house.settled(within_seconds=LEASE_SECONDS + 2)
+    sleeper.signal(signal.SIGCONT)
+    if point.startswith("before"):
+        await eventually(lambda: _says(sleeper, "another worker finished this delivery"))
+
+    await house.mark(api.client, "two")  # and it goes on to work
+    await house.check()
+    assert (sleeper.exit_code, heir.exit_code) == (None, None)
+
+
+async def test_a_handler_that_outlasts_its_lease_runs_once(house: House) -> None:
+    """Red when leases are not extended."""
+    api, *_ = await asyncio.gather(house.api(), house.worker(), house.worker())
+    await house.mark(api.client, "long", work_ms=int(LEASE_SECONDS * 2500))
+    await house.check()
+    assert await house.value("SELECT attempts_count FROM platform.deliveries") == 1
+
+
+async def test_b3_an_idle_worker_needs_no_bell(house: House, record_property: Figure) -> None:
+    """A row that nobody rang for is found within one poll; red when workers only wait for Redis."""
+    await house.worker()
+    await house.sql(
+        "WITH e AS (INSERT INTO audit.domain_events (id, name, version, aggregate_type, aggregate_id, payload,"
+        " correlation_id, occurred_at) VALUES (platform.uuid7(), 'tally.marked', 1, 'tally.mark', platform.uuid7(),"
+        " jsonb_build_object('mark_id', platform.uuid7(), 'work_ms', 0), 'x', now()) RETURNING *)"
+        " INSERT INTO platform.deliveries (id, handler, event_id, position, aggregate_id)"
+        " SELECT platform.uuid7(), 'tally.note', id, position, aggregate_id FROM e"
+    )
+    waited = await house.settled()
+    assert waited < POLL_SECONDS + 2
+    record_property("seconds until found", round(waited, 2))
+    assert await house.value("SELECT count(*) FROM tally.effects") == 1
+
+
+async def _mails(house: House, count: int) -> bool:
+    return len(house.p.mails) == count
+
+
+async def _blocked(house: House, count: int) -> bool:
+    return await house.blocked_count() == count
+
+
+async def _answered(house: House) -> bool:
+    return bool(await house.value("SELECT count(*) FROM platform.idempotency_keys WHERE status IS NOT NULL"))
+
+
+async def _says(process: RunningProcess, text: str) -> bool:
+    return text in process.output
