@@ -62,7 +62,7 @@ class SmtpServer:
     @classmethod
     def parse(cls, url: str) -> SmtpServer:
         """
-        Read `smtp://user:password@host:port?starttls=…` or `smtps://…`.
+        Read an address as the README shows it, `smtp://host:port?starttls=…` with or without a login, or `smtps://…`.
 
         Raises:
             ValueError: it is not that; the message never holds the password.
