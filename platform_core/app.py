@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
 import psycopg
 import structlog
+from pydantic import BaseModel
 from fastapi import APIRouter
 
 from platform_core import __version__, _audit, _operations, _outbox
@@ -92,6 +94,28 @@ _BUILT_IN = Plugin(
     distribution="platform-core",
     manifest=Manifest(title="Platform", boot="required", paths=("/platform",)),
 )
+
+
+@runtime_checkable
+class _WithRoutes(Protocol):
+    """A router; named by what is used of it, so that a worker need not import FastAPI."""
+
+    routes: Any
+
+
+_RETURNS: Mapping[str, tuple[Any, bool]] = {
+    "register_settings": (type(BaseModel), False),
+    "register_services": (Services, False),
+    "register_event_handlers": (Subscription, True),
+    "register_permissions": (Permission, True),
+    "register_migrations": (Migrations, False),
+    "register_seeds": (Seed, True),
+    "register_health_checks": (HealthCheck, True),
+    "register_routes": (_WithRoutes, True),
+    "register_tasks": (Task | Schedule, True),
+    "authenticate": (type, False),
+}
+"""Hook → what it returns, and whether a sequence of it."""
 
 
 @dataclass
@@ -387,7 +411,7 @@ class Kernel:
     def _collect(self) -> None:
         hooks = self._hooks
         declared = {plugin.name: Declared() for plugin in hooks.plugins}
-        for name, model in hooks.collect("register_settings").items():
+        for name, model in self._returned("register_settings"):
             try:
                 declared[name].settings = read_module_settings(name, model, self._source)
             except StartupError as error:
@@ -404,14 +428,35 @@ class Kernel:
             "authenticate": "authenticator",
         }
         for hook, attribute in simple.items():
-            for name, value in hooks.collect(hook).items():
+            for name, value in self._returned(hook):
                 setattr(declared[name], attribute, value)
-        for name, value in hooks.collect("register_tasks").items():
+        for name, value in self._returned("register_tasks"):
             declared[name].tasks = [item for item in value if isinstance(item, Task)]
             declared[name].schedules = [item for item in value if isinstance(item, Schedule)]
+        hooks.settle()
         self.declared = declared
         _Checks(self).run()
         self._forget_failed()
+
+    def _returned(self, hook: str) -> Iterator[tuple[str, Any]]:
+        """Yield what each plugin returned from `hook`; one that returned something else has failed."""
+        wanted, is_sequence = _RETURNS[hook]
+        for name, value in self._hooks.collect(hook).items():
+            if is_sequence and not isinstance(value, list | tuple):
+                misfit: Any = value
+            else:
+                misfit = next(
+                    (item for item in (value if is_sequence else [value]) if not isinstance(item, wanted)),
+                    None,
+                )
+            if misfit is None:
+                yield name, value
+            else:
+                problem = f"its hook {hook} returned {type(misfit).__name__} where something else belongs"
+                self._hooks.fail(
+                    self._plugin(name),
+                    HookFailed(name, problem, "see the hook's docstring for what it returns"),
+                )
 
     def _wire(self) -> None:
         """Plan every function; a plugin whose plan fails is dropped, and the rest planned anew without it."""
@@ -575,7 +620,7 @@ class Kernel:
             with deadline(self.settings.startup_timeout_seconds + 1):
                 async with asyncio.timeout(self.settings.startup_timeout_seconds):
                     yield
-        except (Exception, PluginHung) as error:
+        except (Exception, PluginHung, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             failure = HookFailed(
                 name, f"starting its services failed: {reason}", "see the log for its traceback"
@@ -749,6 +794,8 @@ class _Checks:
         owners: dict[str, type[Event]] = {}
         active = {plugin.name: plugin for plugin in self._hooks.active}
         for event in _subclasses(Event):
+            if getattr(sys.modules.get(event.__module__), event.__name__, None) is not event:
+                continue  # of a module that has been replaced since, as tests do
             module = event.__module__.partition(".")[0]
             plugin, name = active.get(module), getattr(event, "wire_name", "")
             if plugin is None:
