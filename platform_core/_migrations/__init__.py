@@ -12,6 +12,7 @@ links      foreign keys across modules       roles     who may touch what
 """
 
 from platform_core._migrations.downgrade import downgrade, remove_links
+from platform_core._migrations.downgrade import planned as downgrade_plan
 from platform_core._migrations.links import LinkReport
 from platform_core._migrations.plan import installed_migrations, kernel_migrations
 from platform_core._migrations.reports import AppliedRevision, ModuleReport, Report
@@ -36,6 +37,7 @@ __all__ = [
     "Report",
     "Revision",
     "downgrade",
+    "downgrade_plan",
     "installed_migrations",
     "kernel_migrations",
     "read_database",

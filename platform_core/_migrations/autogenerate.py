@@ -138,9 +138,11 @@ class _Revision:
 
 
 def _connection(database_url: str) -> Any:
-    """Connect with the default search path: reflection tells schemas apart by it."""
+    """Connect without any module's schema on the search path: reflection would take it for "no schema"."""
     return create_engine(
-        "postgresql+psycopg://", creator=lambda: connect(database_url, autocommit=False), poolclass=NullPool
+        "postgresql+psycopg://",
+        creator=lambda: connect(database_url, search_path="pg_catalog", autocommit=False),
+        poolclass=NullPool,
     ).connect()
 
 

@@ -164,7 +164,12 @@ def _kernel_rights(name: str) -> Iterator[sql.Composed]:
 
 def _module_rights(name: str, module: str) -> Iterator[sql.Composed]:
     role, schema = sql.Identifier(name), sql.Identifier(module)
-    names = {"role": role, "schema": schema, "versions": sql.Identifier(module, VERSION_TABLE)}
+    names = {
+        "role": role,
+        "schema": schema,
+        "versions": sql.Identifier(module, VERSION_TABLE),
+        "versions_name": sql.Literal(f"{module}.{VERSION_TABLE}"),
+    }
     yield from _clean_slate(role)
     for rights in _MODULE_RIGHTS:
         yield sql.SQL("GRANT {} TO {}").format(sql.SQL(rights), role)
@@ -178,5 +183,6 @@ _OWN_SCHEMA: Final[Sequence[LiteralString]] = (
     "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
     "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {role}",
     "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT USAGE, SELECT ON SEQUENCES TO {role}",
-    "REVOKE ALL ON {versions} FROM {role}",
+    # a module of which no revision has run has none
+    "DO $$ BEGIN IF to_regclass({versions_name}) IS NOT NULL THEN REVOKE ALL ON {versions} FROM {role}; END IF; END $$",
 )
