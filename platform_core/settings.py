@@ -77,7 +77,9 @@ class RateLimit(NamedTuple):
         return core_schema.no_info_plain_validator_function(cls.parse)
 
     def __str__(self) -> str:
-        return f"{self.count}/{self.seconds}seconds"
+        unit = next(name for name in ("day", "hour", "minute", "second") if self.seconds % _UNITS[name] == 0)
+        periods = self.seconds // _UNITS[unit]
+        return f"{self.count}/{unit}" if periods == 1 else f"{self.count}/{periods}{unit}s"
 
 
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}

@@ -1,0 +1,125 @@
+"""What the README shows works as shown: its commands are run, its code is the sample module's."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from platform_core.testing import run_process
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+SAMPLE = REPOSITORY / "tests" / "samples" / "bookmarks" / "src" / "bookmarks"
+
+
+def snippets(heading: str, language: str) -> list[str]:
+    section = README.split(f"## {heading}\n")[1].split("\n## ")[0]
+    found = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+    assert found, f"the README has no {language} under {heading!r}"
+    return [str(snippet) for snippet in found]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    # not pytest's own: PostgreSQL runs as another user where the tests run as root, and has to get there
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture(scope="module")
+def port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def development(folder: Path, port: int) -> Iterator[str]:
+    """`platform dev`, as the README starts it; yields what it printed."""
+    command = ["platform", "dev", "--port", str(port), "--data-dir", str(folder / "data")]
+    with run_process(command, env={"PLATFORM_ENV": "development"}) as process:
+        process.wait_for_line(r"Ctrl-C stops everything", timeout_seconds=120)
+        yield process.output
+
+
+def test_the_two_commands_are_those_of_continuous_integration() -> None:
+    (block,) = snippets("Two commands", "shell")
+    assert "pip install uv && uv run platform dev" in block
+    assert re.search(r"^uv run nox\b", block, re.MULTILINE)
+    assert re.search(r"\buv run nox\b", (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8"))
+
+
+def test_a_clients_first_five_minutes_work_as_shown(development: str, port: int) -> None:
+    script = "set -euo pipefail\n" + "echo\n".join(snippets("Five minutes as a client", "shell"))
+    script = script.replace("localhost:8000", f"127.0.0.1:{port}")
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    registered, me = (json.loads(line) for line in done.stdout.split("\n") if line.startswith("{"))
+    assert registered["email"] == me["email"] == "ann@example.com"
+    mails = re.search(r"http://\S+(?=\s+\(caught)", development)
+    assert mails, development
+    deadline = 100
+    while deadline and "ann@example.com" not in (page := fetch(f"{mails[0]}/api/mails")):
+        deadline -= 1
+    assert "ann@example.com" in page
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def test_a_deployers_first_five_minutes_work_as_shown(folder: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    from platform_core.embedded import embedded_services
+
+    (block,) = snippets("Five minutes as a deployer", "shell")
+    lines = [line for line in block.splitlines() if line.startswith("platform ") and " serve" not in line]
+    assert len(lines) >= 4
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with embedded_services(folder / "deployed", durable=False) as services:
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "DATABASE_URL": services.database_url or "",
+            "REDIS_URL": services.redis_url or "",
+            "PLATFORM_ENV": "development",
+            "PLATFORM_SECRET_KEY": "a secret key of the test's own, long enough",
+            "PLATFORM_USER_MANAGEMENT_PASSWORD_PEPPER": "a pepper of the test's own, long enough",
+            "PLATFORM_USER_MANAGEMENT_SIGNING_KEY": key.decode(),
+            "PLATFORM_ADMIN_EMAIL": "root@example.com",
+            "PLATFORM_ADMIN_PASSWORD": "a password of the test's own",
+        }
+        script = "set -euo pipefail\n" + "\n".join(lines)
+        done = subprocess.run(
+            ["bash", "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=environment,
+            cwd=folder,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PLATFORM_SECRET_KEY" in done.stdout
+    assert "a secret key of the test's own" not in done.stdout
+
+
+def test_the_modules_code_in_the_readme_is_the_samples() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in SAMPLE.rglob("*.py"))
+    for snippet in snippets("Five minutes as a module author", "python"):
+        assert snippet.strip() in code
+    _, manifest = snippets("Five minutes as a module author", "toml")
+    assert manifest.strip() in (SAMPLE / "plugin.toml").read_text(encoding="utf-8")

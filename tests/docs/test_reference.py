@@ -1,0 +1,37 @@
+"""The reference pages say what the code says: each hook, setting, problem and command, as it is now."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", REPOSITORY / "tools" / "reference.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", ["hooks.md", "settings.md", "problems.md", "commands.md"])
+def test_a_reference_page_is_what_the_code_says(reference: ModuleType, page: str) -> None:
+    assert reference.current(page) == reference.pages()[page], "run: uv run python tools/reference.py"
+
+
+def test_every_hook_says_when_it_is_called_and_what_happens_on_an_error(reference: ModuleType) -> None:
+    text = reference.pages()["hooks.md"]
+    hooks = text.split("### ")[1:]
+    for hook in hooks:
+        for label in ("When called", "Return", "Must not", "On error", "Since"):
+            assert f"**{label}:**" in hook, f"{hook.splitlines()[0]} does not say: {label}"
+
+
+def test_every_setting_says_what_it_is_for(reference: ModuleType) -> None:
+    rows = [line for line in reference.pages()["settings.md"].splitlines() if line.startswith("| `")]
+    assert len(rows) > 40
+    assert not [row for row in rows if row.rstrip().endswith("|  |")]

@@ -1,0 +1,228 @@
+"""
+Write `docs/reference/` from the code, so that it cannot be wrong: hooks, settings, problems and errors, commands.
+
+    uv run python tools/reference.py            write the pages
+    uv run python tools/reference.py --check    exit 1 when a page is out of date
+
+A test runs the check; nothing here is written by hand.
+"""
+
+import argparse
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+import typer.main
+from pydantic import BaseModel, SecretStr
+from pydantic_core import PydanticUndefined
+
+from platform_core import ENTRY_POINT_GROUP, errors, hookspecs
+from platform_core.cli._root import root
+from platform_core.errors import DomainError, PlatformError
+from platform_core.http.problems import STATUS, title_of
+from platform_core.settings import KernelSettings, variable_name
+
+REPOSITORY: Final = Path(__file__).parent.parent
+TARGET: Final = REPOSITORY / "docs" / "reference"
+NOTE: Final = "<!-- written by tools/reference.py from the code; do not edit -->"
+SHIPPED: Final = ("user_management", "notification")
+"""Other plugins may be installed beside these; the committed pages speak of the repository's own."""
+
+
+_GENERIC: Final = ("help", "install_completion", "show_completion")
+
+
+def main() -> int:
+    """Write or check the pages."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    stale = [name for name, text in pages().items() if current(name) != text]
+    if not check:
+        TARGET.mkdir(parents=True, exist_ok=True)
+        for name, text in pages().items():
+            (TARGET / name).write_text(text, encoding="utf-8")
+    if stale:
+        print(("out of date: " if check else "written: ") + ", ".join(stale))  # noqa: T201  # a command's output
+    return 1 if check and stale else 0
+
+
+def pages() -> dict[str, str]:
+    """Return every page's text by file name."""
+    return {
+        "hooks.md": _page("Hooks", _hooks()),
+        "settings.md": _page("Settings", _settings()),
+        "problems.md": _page("Problems and errors", _problems()),
+        "commands.md": _page("Commands", _commands()),
+    }
+
+
+def current(name: str) -> str:
+    """Return a page as it is on disk; empty when it is missing."""
+    path = TARGET / name
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _page(title: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"# {title}", "", NOTE, "", *lines]).rstrip() + "\n"
+
+
+def _hooks() -> Iterator[str]:
+    yield "A plugin implements a hook as a function of the same name in its `plugin.py`, marked with"
+    yield "`platform_core.hookimpl`. Hooks return declarations (`platform_core.declarations`) and do no I/O."
+    yield ""
+    modules = [("platform_core.hookspecs", hookspecs)]
+    for name in SHIPPED:
+        modules += _published_hooks(name)
+    for owner, module in modules:
+        yield f"## `{owner}`"
+        yield ""
+        for name, function in vars(module).items():
+            if inspect.isfunction(function) and hasattr(function, "platform_core_spec"):
+                yield from _hook(name, function)
+
+
+def _published_hooks(plugin: str) -> list[tuple[str, Any]]:
+    try:
+        return [(f"{plugin}.hookspecs", importlib.import_module(f"{plugin}.hookspecs"))]
+    except ModuleNotFoundError:
+        return []
+
+
+def _hook(name: str, function: Any) -> Iterator[str]:
+    returns = function.__annotations__.get("return", "None")
+    yield f"### `{name}() -> {returns}`"
+    yield ""
+    for line in (inspect.getdoc(function) or "").splitlines():
+        label = re.match(r"(When called|Return|Must not|On error|Since): ", line)
+        if label:
+            yield f"- **{label[1]}:** {line[label.end() :]}"
+        else:
+            yield line.strip() if not line.startswith("    ") else f"  {line.strip()}"
+    yield ""
+
+
+def _settings() -> Iterator[str]:
+    yield "Settings come from the environment; `NAME_FILE` names a file that holds the value of `NAME`. In"
+    yield "development a `.env` file completes it. `platform config show` tells where each value comes from."
+    yield ""
+    yield "## `platform`"
+    yield ""
+    yield from _table(KernelSettings, lambda name, field: field.alias or name)
+    for plugin in SHIPPED:
+        model = _settings_model(plugin)
+        if model is not None:
+            yield f"## `{plugin}`"
+            yield ""
+            yield from _table(
+                model, lambda name, field, plugin=plugin: field.alias or variable_name(plugin, name)
+            )
+
+
+def _settings_model(plugin: str) -> type[BaseModel] | None:
+    entry = next(e for e in metadata.entry_points(group=ENTRY_POINT_GROUP) if e.name == plugin)
+    hook = getattr(entry.load(), "register_settings", None)
+    return hook() if hook else None
+
+
+def _table(model: type[BaseModel], variable: Any) -> Iterator[str]:
+    yield "| variable | default | what it is for |"
+    yield "|---|---|---|"
+    for name, field in model.model_fields.items():
+        yield f"| `{variable(name, field)}` | {_default(field)} | {_cell(field.description or '')} |"
+    yield ""
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "**required**"
+    value = field.get_default(call_default_factory=True)
+    if value is None or value is PydanticUndefined or value == ():
+        return ""
+    if isinstance(value, SecretStr):
+        return "*secret*"
+    if isinstance(value, tuple) and not hasattr(value, "seconds"):
+        value = ",".join(map(str, value))
+    return f"`{value}`"
+
+
+def _problems() -> Iterator[str]:
+    yield "Every refusal over HTTP is `application/problem+json` (RFC 9457); its `type` is `/problems/<slug>`."
+    yield ""
+    yield "| slug | status | meaning | from |"
+    yield "|---|---|---|---|"
+    for name in (*(f"{plugin}.plugin" for plugin in SHIPPED), "platform_core.app"):
+        importlib.import_module(name)
+    rows = {
+        (error.slug, error.__module__.partition(".")[0]): error
+        for error in _descendants(DomainError)
+        if error.__module__.partition(".")[0] in ("platform_core", *SHIPPED) and hasattr(error, "kind")
+    }
+    for (slug, owner), error in sorted(rows.items()):
+        yield f"| `{slug}` | {STATUS[error.kind]} | {_cell(title_of(error))} | `{owner}` |"
+    yield ""
+    yield "## Errors of start-up and operation"
+    yield ""
+    yield "| error | meaning |"
+    yield "|---|---|"
+    for error in _descendants(PlatformError):
+        if error.__module__ == errors.__name__ and not issubclass(error, DomainError):
+            yield f"| `{error.__name__}` | {_cell(title_of(error))} |"
+    yield ""
+
+
+def _descendants(root_class: type[Any]) -> Iterator[type[Any]]:
+    for child in root_class.__subclasses__():
+        yield child
+        yield from _descendants(child)
+
+
+def _commands() -> Iterator[str]:
+    group: Any = root()
+    group = typer.main.get_command(group) if isinstance(group, typer.Typer) else group
+    context = group.make_context("platform", [], resilient_parsing=True)
+    yield "Exit codes: 0 done, 1 failed, 2 wrong usage. Every command explains itself with `--help`."
+    yield ""
+    for name in group.list_commands(context):
+        yield from _command(context, group.get_command(context, name), f"platform {name}", 2)
+
+
+def _command(parent: Any, command: Any, path: str, depth: int) -> Iterator[str]:
+    yield f"{'#' * min(depth, 4)} `{path}`"
+    yield ""
+    yield from _help(command)
+    if hasattr(command, "list_commands"):
+        context = command.make_context(path.rpartition(" ")[2], [], parent=parent, resilient_parsing=True)
+        for name in command.list_commands(context):
+            yield from _command(context, command.get_command(context, name), f"{path} {name}", depth + 1)
+        return
+    options = [parameter for parameter in command.params if parameter.name not in _GENERIC]
+    if options:
+        yield "| option | what it does |"
+        yield "|---|---|"
+        for parameter in options:
+            label = ", ".join((*parameter.opts, *parameter.secondary_opts))
+            yield f"| `{label}` | {_cell(getattr(parameter, 'help', '') or '')} |"
+        yield ""
+
+
+def _help(command: Any) -> Iterator[str]:
+    text = inspect.cleandoc(re.sub(r"\x08\n?", "", command.help or ""))
+    for block in text.split("\n\n"):
+        if block.strip():
+            is_example = any(line.strip().startswith(("platform ", "$ ")) for line in block.splitlines())
+            yield f"```shell\n{block.strip()}\n```" if is_example and "\n" in block else block.strip()
+            yield ""
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
