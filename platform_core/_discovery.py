@@ -46,6 +46,7 @@ from platform_core.errors import (
 )
 
 KERNEL = "platform"
+_MARK = f"{PROJECT_NAME}_impl"
 RESERVED_NAMES = frozenset(
     {KERNEL, "audit", "public", "information_schema", "platform_core", "seeds", "alembic"}
 )
@@ -499,6 +500,8 @@ class Hooks:
     def _check_hooks(self) -> None:
         for plugin in self.active:
             for name, function in _implementations(plugin.module).items():
+                if name not in self._spec_owners and getattr(function, _MARK)["optionalhook"]:
+                    continue  # for a neighbour that need not be installed
                 if name not in self._spec_owners:
                     hint = "check the spelling; `platform modules show` lists the hooks"
                     self.fail(
@@ -532,9 +535,13 @@ def _spec_names(module: ModuleType) -> list[str]:
 
 
 def _implementations(module: ModuleType | None) -> dict[str, Callable[[], Any]]:
-    return _marked(module, f"{PROJECT_NAME}_impl") if module else {}
+    return _marked(module, _MARK) if module else {}
 
 
 def _marked(module: ModuleType, mark: str) -> dict[str, Callable[[], Any]]:
     # functions only: an object such as SQLAlchemy's `func` claims to have every attribute
-    return {name: value for name, value in vars(module).items() if inspect.isfunction(value) and hasattr(value, mark)}
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and hasattr(value, mark)
+    }

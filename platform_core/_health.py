@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from platform_core._engines import KERNEL
 from platform_core._migrations import read_database
+from platform_core.errors import OperationError, PlatformError
 from platform_core.metrics import CONTENT_TYPE
 from platform_core.storage import Storage
 
@@ -97,21 +98,17 @@ class Health:
         if waiting:
             required = {plugin.name for plugin in kernel.plugins if plugin.is_required}
             kind = "required" if required.intersection(module.name for module in waiting) else "optional"
-            raise _Wrong(
+            raise OperationError(
                 f"{kind} modules are not migrated: {', '.join(m.name for m in waiting)}; platform db upgrade"
             )
-
-
-class _Wrong(Exception):
-    """A check's finding that may be shown as it is."""
 
 
 async def _answer(name: str, check: Awaitable[None]) -> str:
     try:
         async with asyncio.timeout(_CHECK_TIMEOUT_SECONDS):
             await check
-    except _Wrong as error:
-        return str(error)
+    except PlatformError as error:
+        return error.message
     except Exception as error:  # noqa: BLE001  # whatever a check raises means that its thing is away
         logger.warning("health check failed", check=name, error=f"{type(error).__name__}: {error}")
         return "away"

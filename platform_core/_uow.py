@@ -9,8 +9,9 @@ runs inside it.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -105,7 +106,6 @@ class SqlUnitOfWork:
     def __init__(self, engine: AsyncEngine, clock: Clock, context: Context) -> None:
         self._engine, self._clock, self.context = engine, clock, context
         self._connection: AsyncConnection | None = None
-        self._in_transaction = False
         self._tracked: dict[tuple[str, UUID], _Tracked] = {}
         self._writes: list[Write] = []
         self._events: list[_StoredEvent] = []
@@ -118,20 +118,16 @@ class SqlUnitOfWork:
     # ── for handlers and adapters ────────────────────────────────────────────────────────────────
 
     async def begin(self) -> None:
-        if not self._in_transaction:
-            connection = await self._connect()
+        if self._connection is None:
             with translated():
+                connection = await self._engine.connect()
+                self._connection = connection  # before BEGIN, so that `close` gives it back whatever happens
                 await connection.exec_driver_sql("BEGIN")
-            self._in_transaction = True
-
-    async def release(self) -> None:
-        if not self._in_transaction:
-            await self.close()
 
     async def fetch_all(self, statement: Executable) -> Sequence[RowMapping]:
-        connection = await self._connect()
         with translated():
-            return (await connection.execute(statement)).mappings().all()
+            async with self._connected() as connection:
+                return (await connection.execute(statement)).mappings().all()
 
     async def fetch_one(self, statement: Executable) -> RowMapping | None:
         rows = await self.fetch_all(statement)
@@ -139,9 +135,9 @@ class SqlUnitOfWork:
 
     async def execute(self, statement: UpdateBase) -> int:
         await self.begin()
-        connection = await self._connect()
         with self._refused(), translated():
-            return (await connection.execute(statement)).rowcount
+            async with self._connected() as connection:
+                return (await connection.execute(statement)).rowcount
 
     def write(
         self,
@@ -202,7 +198,7 @@ class SqlUnitOfWork:
     @property
     def has_work(self) -> bool:
         """Whether anything is to be written."""
-        return bool(self._writes or self._events or self._jobs or self._notes or self._in_transaction)
+        return bool(self._writes or self._events or self._jobs or self._notes or self._connection)
 
     async def commit(self) -> list[UUID]:
         """
@@ -214,17 +210,15 @@ class SqlUnitOfWork:
             DomainError: a constraint or an expected number of rows said no; nothing was stored.
         """
         made: list[UUID] = []
-        if self._writes or self._events or self._jobs or self._notes:
-            sql, params = self._statement()
-            connection = await self._connect()
-            with self._refused(), translated():
-                row = (await connection.exec_driver_sql(sql, params)).one()
-            made = [*(row.deliveries or ()), *(row.jobs or ())]
-        if self._in_transaction:
-            connection = await self._connect()
-            with self._refused(), translated():
-                await connection.exec_driver_sql("COMMIT")
-            self._in_transaction = False
+        with self._refused(), translated():
+            if self._writes or self._events or self._jobs or self._notes:
+                sql, params = self._statement()
+                async with self._connected() as connection:
+                    row = (await connection.exec_driver_sql(sql, params)).one()
+                made = [*(row.deliveries or ()), *(row.jobs or ())]
+            if self._connection is not None:
+                await self._connection.exec_driver_sql("COMMIT")
+        await self.close()
         return made
 
     async def close(self) -> None:
@@ -233,11 +227,18 @@ class SqlUnitOfWork:
         if connection is not None:
             await connection.close()
 
-    async def _connect(self) -> AsyncConnection:
-        if self._connection is None:
-            with translated():
-                self._connection = await self._engine.connect()
-        return self._connection
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """
+        Yield the transaction's connection, or one of the pool for a single statement.
+
+        Nothing is held while a handler hashes, talks to a mail server or waits for somebody else.
+        """
+        if self._connection is not None:
+            yield self._connection
+            return
+        async with self._engine.connect() as connection:
+            yield connection
 
     def _refused(self) -> _Refusals:
         return _Refusals(self._constraints, self._writes)

@@ -12,12 +12,12 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 import structlog
-from pydantic import BaseModel
 from fastapi import APIRouter
+from pydantic import BaseModel
 
 from platform_core import __version__, _audit, _operations, _outbox
 from platform_core._bus import BeforeCommit, Bus, EventHandler, Handler
@@ -96,13 +96,6 @@ _BUILT_IN = Plugin(
 )
 
 
-@runtime_checkable
-class _WithRoutes(Protocol):
-    """A router; named by what is used of it, so that a worker need not import FastAPI."""
-
-    routes: Any
-
-
 _RETURNS: Mapping[str, tuple[Any, bool]] = {
     "register_settings": (type(BaseModel), False),
     "register_services": (Services, False),
@@ -111,7 +104,7 @@ _RETURNS: Mapping[str, tuple[Any, bool]] = {
     "register_migrations": (Migrations, False),
     "register_seeds": (Seed, True),
     "register_health_checks": (HealthCheck, True),
-    "register_routes": (_WithRoutes, True),
+    "register_routes": (APIRouter, True),
     "register_tasks": (Task | Schedule, True),
     "authenticate": (type, False),
 }

@@ -206,20 +206,13 @@ class UnitOfWork(Protocol):
     """
     Everything that one command reads and writes; the bus commits it, handlers never do.
 
-    Reads before a write run in autocommit. What was tracked or queued is written at the end by one statement that is
-    atomic by itself; `begin()` asks for a real transaction where rows must stay locked in between.
+    Reads before a write run in autocommit, and no connection is held in between. What was tracked or queued is
+    written at the end by one statement that is atomic by itself; `begin()` asks for a real transaction where rows
+    must stay locked until then.
     """
 
     async def begin(self) -> None:
         """Open a transaction now, so that `FOR UPDATE` locks hold until the commit."""
-        ...
-
-    async def release(self) -> None:
-        """
-        Give the connection back while something slow happens elsewhere; the next statement takes one again.
-
-        Inside a transaction it is kept.
-        """
         ...
 
     async def fetch_all(self, statement: Executable) -> Sequence[RowMapping]:

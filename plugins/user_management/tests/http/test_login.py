@@ -6,6 +6,7 @@ import pytest
 
 from platform_core.testing import PlatformFactory, RunningPlatform
 from user_management.application import UpdateUser
+from user_management.application.ports import PasswordHasher
 from user_management.infrastructure.hashing import BcryptHasher
 from user_management.testing import PASSWORD, essentials, sign_up
 
@@ -24,7 +25,7 @@ async def log_in(p: RunningPlatform, email: str, password: str = PASSWORD, ip: s
 
 
 def hasher_of(p: RunningPlatform) -> BcryptHasher:
-    found: BcryptHasher = p.kernel.wiring.resolve("user_management", BcryptHasher)
+    found: BcryptHasher = p.kernel.wiring.resolve("user_management", PasswordHasher)
     return found
 
 

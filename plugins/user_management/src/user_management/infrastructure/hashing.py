@@ -16,7 +16,6 @@ from typing import TypeVar
 
 import bcrypt
 
-from platform_core.db import UnitOfWork
 from platform_core.errors import InvalidSettings, RateLimited
 from platform_core.settings import KernelSettings
 from user_management.domain import PasswordPolicy
@@ -79,24 +78,6 @@ class BcryptHasher:
         # a place is free when the thread is, which is later than when an impatient client has gone
         future.add_done_callback(lambda _: self._places.release())
         return await asyncio.wrap_future(future)
-
-
-class ReleasingHasher:
-    """`PasswordHasher`: nobody holds a connection to the database while waiting for bcrypt."""
-
-    def __init__(self, uow: UnitOfWork, hasher: BcryptHasher) -> None:
-        self._uow, self._hasher = uow, hasher
-
-    async def hash(self, password: str) -> str:
-        await self._uow.release()
-        return await self._hasher.hash(password)
-
-    async def verify(self, password: str, stored: str | None) -> bool:
-        await self._uow.release()
-        return await self._hasher.verify(password, stored)
-
-    def is_outdated(self, stored: str) -> bool:
-        return self._hasher.is_outdated(stored)
 
 
 @asynccontextmanager
