@@ -108,6 +108,7 @@ class HttpServer(uvicorn.Server):
             ws="none",
             lifespan="off",
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             proxy_headers=False,  # the kernel believes X-Forwarded-For of configured proxies only

@@ -78,6 +78,7 @@ def run(*, host: str, port: int, data_dir: Path | None, modules: str | None, rel
         with listener, _embedded(source, directory) as starting:
             source = _with_defaults(source, listener)
             order = _Order(str(directory), born_at)
+            _say(f"Starting in {directory} …")
             _import_meanwhile()
             addresses = starting.result()
             with _development.announced(directory, addresses):
@@ -88,6 +89,7 @@ def run(*, host: str, port: int, data_dir: Path | None, modules: str | None, rel
             _stopping()
     except KeyboardInterrupt:
         _stopping()
+    _say(f"Stopped. What it knows is kept in {directory}.")
 
 
 def _stopping() -> None:
@@ -281,7 +283,13 @@ class _Application:
         account: list[tuple[str, str]] = []
         if self._password is not None:
             email = kernel.settings.admin_email or _ADMIN_EMAIL
-            account = [("Administrator", email), ("Password", f"{self._password}  (shown only now)")]
+            account = [
+                ("Administrator", email),
+                (
+                    "Password",
+                    f"{self._password}  (shown once; kept in {self._order.data_dir}/{_development.SECRETS})",
+                ),
+            ]
         failed = [str(plugin.error) for plugin in kernel.plugins if plugin.error]
         _greet(took, facts, account, failed)
 
