@@ -23,6 +23,7 @@ from uuid import UUID
 import orjson
 import psycopg
 import structlog
+from redis.exceptions import RedisError
 
 from platform_core._engines import libpq_url
 from platform_core._uow import SqlUnitOfWork
@@ -30,7 +31,7 @@ from platform_core.cache import Redis, RedisAway
 from platform_core.security import Claim, Principal
 from platform_core.settings import KernelSettings
 
-__all__ = ["CHANNEL", "Revocation", "StandingCache", "UowStandings"]
+__all__ = ["CHANNEL", "Revocation", "StandingCache", "UowStandings", "Watched"]
 
 logger = structlog.get_logger("platform_core.standings")
 
@@ -101,6 +102,26 @@ class UowStandings:
         self._uow.revoked.append(revocation)
 
 
+@dataclass(slots=True)
+class Watched:
+    """
+    One claim, and the last entry that was seen of its standing.
+
+    Attributes:
+        session, user: how revocations name them.
+        keys: where the standing is kept in Redis, then the marks that void it.
+        entry, read_at, principal: what was read last, so that the same bytes are parsed once.
+    """
+
+    claim: Claim
+    session: str
+    user: str
+    keys: tuple[str, ...]
+    entry: bytes | None = None
+    read_at: float = 0.0
+    principal: Principal | None = None
+
+
 class StandingCache:
     """
     Standings by session, in Redis, with this process's knowledge of what has been revoked.
@@ -167,41 +188,35 @@ class StandingCache:
 
     # ── entries ──────────────────────────────────────────────────────────────────────────────────
 
-    def keys(self, claim: Claim) -> tuple[str, ...]:
-        """Return where a claim's standing is kept, then where its revocations are marked."""
-        session, user = self._names(claim.session_id, claim.user_id)
-        prefix = self._prefix
-        return (
+    def watch(self, claim: Claim) -> Watched:
+        """Return what has to be known of a claim's standing; whoever keeps it asks cheaper next time."""
+        prefix, session, user = self._prefix, _session(claim.session_id), _user(claim.user_id)
+        keys = (
             f"{prefix}{session}",
             f"{prefix}mark:{session}",
             f"{prefix}mark:{user}",
             f"{prefix}mark:everybody",
         )
+        return Watched(claim, session, user, keys)
 
-    def believed(self, entry: bytes | None, claim: Claim) -> Principal | None:
+    def believed(self, entry: bytes | None, watched: Watched) -> Principal | None:
         """Return the principal of a stored entry, unless it may be out of date."""
         now = self.database_time()
         if entry is None or now is None or not self.is_trusted:
             return None
-        stamp, _, body = entry.partition(b"|")
-        try:
-            read_at, values = float(stamp), orjson.loads(body)
-            if not self._holds(read_at, now, claim):
-                return None
-            user_id, session_id = UUID(values["user"]), UUID(values["session"])
-            if (user_id, session_id) != (claim.user_id, claim.session_id):
-                return None
-            return Principal(user_id, session_id, frozenset(values["permissions"]), values["label"])
-        except (ValueError, KeyError, TypeError):
-            return None
+        if entry != watched.entry:
+            watched.read_at, watched.principal = _parse(entry, watched.claim)
+            watched.entry = entry
+        return watched.principal if self._holds(watched, now) else None
 
-    def remember(self, claim: Claim, principal: Principal, read_at: float | None) -> None:
+    def remember(self, watched: Watched, principal: Principal, read_at: float | None) -> None:
         """
         Keep a standing for others.
 
         Args:
             read_at: `database_time()` from before PostgreSQL was asked.
         """
+        claim = watched.claim
         if read_at is None or principal.user_id != claim.user_id or principal.session_id != claim.session_id:
             return
         body = orjson.dumps(
@@ -212,7 +227,7 @@ class StandingCache:
                 "label": principal.label,
             }
         )
-        self._redis.send("SET", self.keys(claim)[0], b"%.6f|%b" % (read_at, body), "EX", TTL_SECONDS)
+        self._redis.send("SET", watched.keys[0], b"%.6f|%b" % (read_at, body), "EX", TTL_SECONDS)
 
     async def forget(self, revocations: Iterable[Revocation]) -> None:
         """
@@ -228,25 +243,18 @@ class StandingCache:
             if revocation.everybody:
                 names = ["everybody"]
             value, expiry = b"%.6f" % mark, TTL_SECONDS * 3
-            with contextlib.suppress(RedisAway):
+            with contextlib.suppress(RedisAway, RedisError):
                 await asyncio.gather(
-                    *(
-                        self._redis.call("SET", f"{self._prefix}mark:{name}", value, "EX", expiry)
-                        for name in names
-                    )
+                    *(self._redis.call("SET", f"{self._prefix}mark:{n}", value, "EX", expiry) for n in names)
                 )
 
     # ── what has been revoked ────────────────────────────────────────────────────────────────────
 
-    def _holds(self, read_at: float, now: float, claim: Claim) -> bool:
+    def _holds(self, watched: Watched, now: float) -> bool:
+        read_at, marks = watched.read_at, self._marks
         if read_at > now + _NOTIFY_GUARD_SECONDS or now - read_at > TTL_SECONDS:
             return False  # from a clock that has been set back since, or kept for longer than it should
-        session, user = self._names(claim.session_id, claim.user_id)
-        return read_at > max(self._everybody, self._marks.get(session, 0.0), self._marks.get(user, 0.0))
-
-    @staticmethod
-    def _names(session_id: UUID, user_id: UUID) -> tuple[str, str]:
-        return _session(session_id), _user(user_id)
+        return read_at > max(self._everybody, marks.get(watched.session, 0.0), marks.get(watched.user, 0.0))
 
     def _void(self, revocation: Revocation, mark: float) -> None:
         if revocation.everybody or len(self._marks) > _MARKS_COUNT:
@@ -312,6 +320,18 @@ class StandingCache:
         # taken after the answer: the true time can only be later, never earlier, than what is made of it
         self._clock = (float(row[0]), time.monotonic())
         return self._clock[0]
+
+
+def _parse(entry: bytes, claim: Claim) -> tuple[float, Principal | None]:
+    stamp, _, body = entry.partition(b"|")
+    try:
+        read_at, values = float(stamp), orjson.loads(body)
+        user_id, session_id = UUID(values["user"]), UUID(values["session"])
+        if (user_id, session_id) != (claim.user_id, claim.session_id):
+            return 0.0, None
+        return read_at, Principal(user_id, session_id, frozenset(values["permissions"]), values["label"])
+    except (ValueError, KeyError, TypeError):
+        return 0.0, None
 
 
 def _session(identity: UUID) -> str:

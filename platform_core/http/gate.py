@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -17,9 +17,9 @@ from platform_core.errors import DomainError, Forbidden, RateLimited, Unauthenti
 from platform_core.http.addresses import network_of
 from platform_core.http.exchange import Exchange
 from platform_core.http.routing import Policy
-from platform_core.security import ANONYMOUS, Authenticator, Claim, Principal
+from platform_core.security import ANONYMOUS, Authenticator, Principal
 from platform_core.settings import KernelSettings, RateLimit
-from platform_core.standings import StandingCache
+from platform_core.standings import StandingCache, Watched
 
 __all__ = ["AuditDenied", "Gatekeeper", "InvalidToken"]
 
@@ -44,6 +44,14 @@ class InvalidToken(Unauthenticated):
 InvalidToken.slug = Unauthenticated.slug  # clients learn the same, whatever is wrong with the token
 
 
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    authenticator: Authenticator
+    watched: Watched
+    bucket: Bucket
+    expires_at: float
+
+
 class Gatekeeper:
     """
     Args:
@@ -65,7 +73,7 @@ class Gatekeeper:
         self._settings, self._gate, self._standings = settings, gate, standings
         self._authenticators, self._audit_denied = authenticators, audit_denied
         self._anonymous, self._user = settings.rate_limit_anonymous, settings.rate_limit_user
-        self._verified: OrderedDict[bytes, tuple[Authenticator, Claim, float]] = OrderedDict()
+        self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
         self._rejected: OrderedDict[UUID, float] = OrderedDict()
 
     async def admit(self, exchange: Exchange, policy: Policy) -> Principal:
@@ -108,65 +116,62 @@ class Gatekeeper:
         self, exchange: Exchange, policy: Policy, values: list[bytes]
     ) -> Principal | None:
         known = self._verify(values)
-        if known is None or self._is_rejected(known[1].session_id):
+        if known is None or self._is_rejected(known.watched.claim.session_id):
             await self._charge(exchange, policy)
             return None
-        authenticator, claim = known
-        verdict = await self._charge(exchange, policy, claim)
-        principal = self._standings.believed(verdict.standing, claim)
+        verdict = await self._charge(exchange, policy, known)
+        principal = self._standings.believed(verdict.standing, known.watched)
         if principal is None:
-            principal = await self._ask(exchange, authenticator, claim)
+            principal = await self._ask(exchange, known)
         if principal is None:
-            self._reject(claim.session_id)
+            self._reject(known.watched.claim.session_id)
             await self._charge(exchange, policy)
         return principal
 
-    def _verify(self, values: list[bytes]) -> tuple[Authenticator, Claim] | None:
+    def _verify(self, values: list[bytes]) -> _Verified | None:
         header = values[0]
-        cached = self._verified.get(header)
-        if cached is not None and len(values) == 1:
-            authenticator, claim, expires_at = cached
-            return (authenticator, claim) if time.time() < expires_at else None
+        known = self._verified.get(header)
+        if known is not None and len(values) == 1:
+            return known if time.time() < known.expires_at else None
         if len(values) > 1 or len(header) > _CREDENTIALS_BYTES:
             return None
         scheme, _, credentials = header.decode("latin-1").partition(" ")
-        found = self._authenticators().get(scheme.lower())
-        if found is None:
+        authenticator = self._authenticators().get(scheme.lower())
+        if authenticator is None:
             return None
         try:
-            claim = found.verify(credentials.strip())
+            claim = authenticator.verify(credentials.strip())
         except DomainError:
             return None
-        self._verified[header] = (found, claim, claim.expires_at.timestamp())
+        bucket = Bucket("user", claim.user_id.hex, self._user)
+        known = _Verified(authenticator, self._standings.watch(claim), bucket, claim.expires_at.timestamp())
+        self._verified[header] = known
         if len(self._verified) > _VERIFIED_COUNT:
             self._verified.popitem(last=False)
-        return found, claim
+        return known
 
-    async def _ask(self, exchange: Exchange, authenticator: Authenticator, claim: Claim) -> Principal | None:
+    async def _ask(self, exchange: Exchange, known: _Verified) -> Principal | None:
         read_at = self._standings.database_time()
-        with bind(
-            replace(exchange.context, primary_reads=True)
-        ):  # a replica may not have heard of the revocation
-            principal = await authenticator.standing(claim)
+        # a replica may not have heard of the revocation
+        with bind(replace(exchange.context, primary_reads=True)):
+            principal = await known.authenticator.standing(known.watched.claim)
         if principal is not None:
-            self._standings.remember(claim, principal, read_at)
+            self._standings.remember(known.watched, principal, read_at)
         return principal
 
-    async def _charge(self, exchange: Exchange, policy: Policy, claim: Claim | None = None) -> Verdict:
-        network = network_of(exchange.context.ip)
-        if claim is None:
-            buckets = [Bucket("anonymous", network, self._anonymous)]
-        else:
-            buckets = [Bucket("user", claim.user_id.hex, self._user)]
+    async def _charge(self, exchange: Exchange, policy: Policy, known: _Verified | None = None) -> Verdict:
+        buckets = [known.bucket] if known is not None else [self._anonymous_bucket(exchange)]
         if policy.limit is not None:
             limit: RateLimit = getattr(self._settings, f"rate_limit_{policy.limit}")
-            buckets.append(Bucket(policy.limit, network, limit))
-        keys = self._standings.keys(claim) if claim is not None else ()
-        verdict = await self._gate.admit(buckets, keys)
+            buckets.append(Bucket(policy.limit, network_of(exchange.context.ip), limit))
+        verdict = await self._gate.admit(buckets, known.watched.keys if known is not None else ())
         exchange.rate_headers = _headers(verdict)
         if not verdict.allowed:
             raise RateLimited(retry_after_seconds=verdict.retry_after_seconds)
         return verdict
+
+    def _anonymous_bucket(self, exchange: Exchange) -> Bucket:
+        return Bucket("anonymous", network_of(exchange.context.ip), self._anonymous)
 
     async def _refuse(self, exchange: Exchange, error: DomainError | None) -> None:
         if error is None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
-import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +18,7 @@ import structlog
 from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from platform_core import logs
 from platform_core.context import Context
 from platform_core.domain import new_id
 from platform_core.http.addresses import TrustedProxies
@@ -28,7 +29,6 @@ from platform_core.settings import KernelSettings
 
 __all__ = ["Shell", "Traffic"]
 
-access_log = structlog.get_logger("platform_core.http.access")
 logger = structlog.get_logger("platform_core.http")
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
@@ -56,6 +56,7 @@ _ALWAYS: Final = (
     (b"x-frame-options", b"DENY"),
 )
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _OPERATIONS: Final = ("/health/", "/metrics")
 """Answered while the process shuts down, and whatever host name a probe uses."""
 
@@ -161,11 +162,12 @@ class Shell:
                 headers.setdefault(name, []).append(value)
         peer = scope.get("client")
         agent = headers.get(b"user-agent")
+        request_id, traceparent = _identifiers(headers)
         context = Context(
-            request_id=_request_id(headers.get(b"x-request-id")),
+            request_id=request_id,
             ip=self._proxies.client(peer[0] if peer else None, headers.get(b"x-forwarded-for", ())),
             user_agent=agent[0].decode("latin-1")[:512] if agent else None,
-            traceparent=_traceparent(headers.get(b"traceparent")),
+            traceparent=traceparent,
         )
         return Exchange(context, headers, scope["method"])
 
@@ -185,10 +187,10 @@ class Shell:
         return None
 
     def _record(self, scope: Scope, exchange: Exchange, answer: _Answer, seconds: float) -> None:
-        self._metrics.request(exchange.module, exchange.template, exchange.method, answer.status, seconds)
+        method = exchange.method if exchange.method in _METHODS else "other"
+        self._metrics.request(exchange.module, exchange.template, method, answer.status, seconds)
         context = exchange.context
-        access_log.info(
-            "request",
+        logs.access(
             method=exchange.method,
             route=exchange.template,
             status=answer.status,
@@ -226,19 +228,19 @@ class _Answer:
         await self._send(message)
 
 
-def _request_id(values: Sequence[bytes] | None) -> str:
-    if values is not None and len(values) == 1 and _REQUEST_ID.fullmatch(values[0]):
-        return values[0].decode("ascii")
-    return str(new_id())
-
-
-def _traceparent(values: Sequence[bytes] | None) -> str:
+def _identifiers(headers: Mapping[bytes, Sequence[bytes]]) -> tuple[str, str]:
+    """Return the request's id and trace context: the client's where they are well-formed, else new ones."""
+    request_ids, parents = headers.get(b"x-request-id", ()), headers.get(b"traceparent", ())
+    made = new_id()
+    request_id = str(made)
+    if len(request_ids) == 1 and _REQUEST_ID.fullmatch(request_ids[0]):
+        request_id = request_ids[0].decode("ascii")
     span = trace.get_current_span().get_span_context()
     if span.is_valid:  # FastAPI's own telemetry is on: what follows hangs below its span
-        return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
-    if values is not None and len(values) == 1 and _is_traceparent(values[0]):
-        return values[0].decode("ascii")
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+        return request_id, f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+    if len(parents) == 1 and _is_traceparent(parents[0]):
+        return request_id, parents[0].decode("ascii")
+    return request_id, f"00-{made.hex}-{os.urandom(8).hex()}-01"
 
 
 def _is_traceparent(value: bytes) -> bool:

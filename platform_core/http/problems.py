@@ -175,8 +175,13 @@ def _field(detail: Mapping[str, Any]) -> FieldError:
     location = tuple(detail.get("loc", ()))
     if detail.get("type") == "json_invalid":
         location = location[:1]
-    message = str(detail.get("msg", "is not valid")).removeprefix("Value error, ")
-    return FieldError(pointer(location), message, str(detail.get("type", "invalid")))
+    code = str(detail.get("type", "invalid"))
+    message = _PLAIN.get(code) or str(detail.get("msg", "is not valid")).removeprefix("Value error, ")
+    return FieldError(pointer(location), message, code)
+
+
+_PLAIN: Final = {"uuid_parsing": "Input should be a valid UUID"}
+"""Where pydantic's own message quotes the input."""
 
 
 def pointer(location: Iterable[Any]) -> str:
