@@ -1,19 +1,21 @@
 """
 Taskiq over Redis Streams: the bell. PostgreSQL remembers what is to be done; a message only says "look now".
 
-Messages carry row ids and nothing else, JSON and never pickle; a forged or lost one costs one look at the database.
+Messages carry row ids and nothing else, JSON and never pickle, and workers do not even read them: a forged or lost one
+costs one look at the database.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 from uuid import UUID
 
 import structlog
-from taskiq import TaskiqState
+from redis.asyncio import Redis
+from taskiq import AckableMessage, TaskiqMessage, TaskiqState
 from taskiq.receiver import Receiver
 from taskiq.serializers import JSONSerializer
 from taskiq_redis import RedisStreamBroker
@@ -23,8 +25,36 @@ from platform_core.settings import KernelSettings
 logger = structlog.get_logger("platform_core.tasks")
 
 QUEUE = "platform:bell"
+_LOOK = "platform.look"
 _MAX_LENGTH = 10_000
 _MOST_IDS = 100
+_MOST_ENTRIES = 10
+
+
+class _Broker(RedisStreamBroker):
+    """
+    Reads without acknowledging and without looking: whatever is in the stream, and whoever wrote it, rings once.
+
+    Taskiq's own would stop at an entry without the field that it expects, log every byte of one that it cannot parse,
+    and keep what a dead worker had read. Here nothing is kept, so all workers can be one and the same consumer, and
+    Redis need not remember each that ever was.
+    """
+
+    async def listen(self) -> AsyncGenerator[AckableMessage, None]:
+        message = TaskiqMessage(task_id=_LOOK, task_name=_LOOK, labels={}, args=[[]], kwargs={})
+        ring = AckableMessage(data=self.formatter.dumps(message).message, ack=lambda: None)
+        async with Redis(connection_pool=self.connection_pool) as client:
+            while True:
+                entries = await client.xreadgroup(
+                    self.consumer_group_name,
+                    self.consumer_name,
+                    {self.queue_name: ">"},
+                    count=self.count,
+                    block=self.block,
+                    noack=True,
+                )
+                if entries:
+                    yield ring
 
 
 class Bell:
@@ -65,25 +95,26 @@ class Bell:
             # again and again: a cancellation that meets a connection being made is swallowed on the way
             _, jobs = await asyncio.wait(jobs, timeout=0.1)
 
-    def _broker(self) -> RedisStreamBroker:
-        broker = RedisStreamBroker(
+    def _broker(self) -> _Broker:
+        broker = _Broker(
             self._settings.redis_url.get_secret_value(),
             queue_name=QUEUE,
             consumer_group_name=QUEUE,
+            consumer_name="worker",
             maxlen=_MAX_LENGTH,
             xread_block=2000,
-            unacknowledged_lock_timeout=10,
+            xread_count=_MOST_ENTRIES,  # an entry may be huge, and one is as good as ten
             socket_connect_timeout=self._settings.redis_timeout_seconds,
         ).with_serializer(JSONSerializer())
 
-        @broker.task("platform.look")
+        @broker.task(_LOOK)
         async def look(ids: list[str]) -> None:  # the rows are found by claiming, whatever they are
             if self._on_ring is not None:
                 self._on_ring()
 
         return broker
 
-    async def _forever(self, serve: Callable[[RedisStreamBroker], Any]) -> None:
+    async def _forever(self, serve: Callable[[_Broker], Any]) -> None:
         while True:
             broker = self._broker()
             try:
@@ -99,9 +130,9 @@ class Bell:
                     await broker.shutdown()
             await asyncio.sleep(0.5)
 
-    async def _send(self, broker: RedisStreamBroker) -> None:
+    async def _send(self, broker: _Broker) -> None:
         await broker.startup()
-        task = broker.find_task("platform.look")
+        task = broker.find_task(_LOOK)
         assert task is not None  # noqa: S101  # declared by `_broker`
         while True:
             await self._something.wait()
@@ -111,7 +142,7 @@ class Bell:
                 await task.kiq([str(identity) for identity in ids])
             self.is_reachable = True
 
-    async def _listen(self, broker: RedisStreamBroker) -> None:
+    async def _listen(self, broker: _Broker) -> None:
         broker.is_worker_process = True
         broker.state = TaskiqState()
         receiver = Receiver(broker, max_async_tasks=4, run_startup=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from platform_core.testing import PlatformFactory
 
 HERE = Path(__file__).parent
@@ -40,6 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def new_house(platform: PlatformFactory) -> NewHouse:
     """Open a house: `async with new_house(settings) as house`."""
     from fault_rig.house import SETTINGS, House
+
     from user_management.testing import essentials
 
     @contextlib.asynccontextmanager

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import httpx2
 import pytest
 from fault_rig.house import LEASE_SECONDS, POLL_SECONDS, House, eventually
+
 from platform_core.testing import RunningProcess
 
 KILLED = -signal.SIGKILL

@@ -16,9 +16,10 @@ from uuid import UUID
 
 import httpx2
 import psycopg
+from psycopg.rows import dict_row
+
 from platform_core._engines import libpq_url
 from platform_core.testing import RunningPlatform, RunningProcess, run_process
-from psycopg.rows import dict_row
 
 DEADLINE_SECONDS = 30.0
 """How long the platform may take to recover from any fault, unless a test says otherwise."""

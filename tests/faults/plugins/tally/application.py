@@ -8,9 +8,9 @@ from typing import Annotated, Protocol
 from uuid import UUID
 
 from annotated_types import Interval, Len
+
 from platform_core.domain import Command, Query, new_id
 from platform_core.ports import Clock, EventMetadata
-
 from tally.contracts import Marked, MarkView
 from tally.domain import Mark
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from uuid import UUID
 
 from platform_core.domain import Aggregate
-
 from tally.contracts import Marked
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from uuid import UUID
 
-from platform_core.db import AggregateMap, Reads, Repository, UnitOfWork, aggregate_columns, module_metadata
-from platform_core.domain import new_id
 from sqlalchemy import Column, DateTime, Integer, Table, Text, Uuid, func, insert, select
 
+from platform_core.db import AggregateMap, Reads, Repository, UnitOfWork, aggregate_columns, module_metadata
+from platform_core.domain import new_id
 from tally.application import CountMarks
 from tally.domain import Mark
 

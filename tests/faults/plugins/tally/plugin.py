@@ -8,7 +8,6 @@ from pathlib import Path
 from platform_core import hookimpl
 from platform_core.declarations import Migrations, Retry, Services, Subscription, on, per_unit_of_work
 from platform_core.http import Router
-
 from tally import application, contracts, infrastructure
 from tally.presentation import router
 

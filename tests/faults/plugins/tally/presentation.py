@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from platform_core.http import Ask, Execute, Router
-
 from tally.application import CountMarks, MakeMark
 from tally.contracts import MarkView
 
