@@ -20,9 +20,17 @@ nox.options.sessions = ["lint", "types", "imports", "security", "tests"]
 
 PLUGINS = sorted(path.parent.name for path in Path("plugins").glob("*/pyproject.toml"))
 SOURCES = ["platform_core", "seeds", *(f"plugins/{name}/src" for name in PLUGINS)]
+SAMPLE = "tests/samples/bookmarks/src"  # what a module author takes as an example is checked like the rest
 DOMAINS = "platform_core/*,plugins/*/src/*/domain.py,plugins/*/src/*/domain/*"
 COVERED_PERCENT = 90
-TEST_TOOLS = ["hypothesis>=6.170", "import-linter>=2.16", "pytest-xdist>=3.8", "schemathesis>=4.32"]
+TEST_TOOLS = [
+    "hatchling>=1.27",
+    "hypothesis>=6.170",
+    "import-linter>=2.16",
+    "pytest-xdist>=3.8",
+    "schemathesis>=4.32",
+    "virtualenv>=21",
+]
 PYTEST = ["pytest", "-n", "2", "--dist", "loadgroup"]
 
 
@@ -41,7 +49,7 @@ def types(session: nox.Session) -> None:
     """
     Mypy, strict, over the kernel, the plugins and the tools.
     """
-    session.run("mypy", *filter(os.path.exists, [*SOURCES, "tools", "noxfile.py"]), *session.posargs)
+    session.run("mypy", *filter(os.path.exists, [*SOURCES, SAMPLE, "tools", "noxfile.py"]), *session.posargs)
 
 
 @nox.session(python=False)
