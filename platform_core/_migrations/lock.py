@@ -64,7 +64,8 @@ def connect(url: str, *, search_path: str | None = None, autocommit: bool = True
         )
     except psycopg.OperationalError as error:
         raise MigrationFailed(
-            f"The database does not answer: {str(error).strip()}. Check DATABASE_URL and that PostgreSQL is running."
+            f"The database does not answer: {' '.join(str(error).split())} Check DATABASE_URL and that PostgreSQL is"
+            " running."
         ) from error
     # the server then notices within seconds that its client was killed, and rolls back; not every system can
     with contextlib.suppress(psycopg.Error):
@@ -100,8 +101,12 @@ def working_connection(url: str, module: str, *, wait_seconds: float) -> Iterato
 
     def create() -> psycopg.Connection[Any]:
         connection = connect(url, search_path=module)
-        _take(connection, _WORKING, wait_seconds, lambda _: None)
-        connection.autocommit = False
+        try:
+            _take(connection, _WORKING, wait_seconds, lambda _: None)
+            connection.autocommit = False
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     engine = create_engine("postgresql+psycopg://", creator=create, poolclass=NullPool)

@@ -86,7 +86,7 @@ class Run:
                     starting=self._starting,
                     finished=self._finished,
                 )
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # a revision is a plugin's code and may raise anything
                 if _is_about_locks(error):
                     raise
                 raise MigrationFailed(self._explained(error)) from error
@@ -98,7 +98,7 @@ class Run:
     def _finished(self, revision: Revision, duration_ms: int) -> None:
         self._durations_ms[revision.id] = duration_ms
 
-    def _explained(self, error: Exception) -> str:
+    def _explained(self, error: BaseException) -> str:
         told = words(error)
         if self._running is None:
             return told
@@ -130,12 +130,12 @@ def retry(statement: Callable[[], None], progress: Progress, what: str) -> None:
             time.sleep(pause)
 
 
-def _is_about_locks(error: Exception) -> bool:
+def _is_about_locks(error: BaseException) -> bool:
     original = error.orig if isinstance(error, DBAPIError) else error
     return isinstance(original, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected)
 
 
-def words(error: Exception) -> str:
+def words(error: BaseException) -> str:
     original = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(original, psycopg.Error) and original.diag.message_primary:
         parts = [original.diag.message_primary, original.diag.message_detail, original.diag.message_hint]

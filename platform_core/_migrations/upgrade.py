@@ -59,15 +59,21 @@ def upgrade(
     state = read_database_sync(database_url, modules)
     wanted = goal(modules, state, target, only, phase)
     if _is_done(state, wanted, roles):
-        return Report(
-            tuple(
-                ModuleReport(m.name, waiting=_waiting(state.modules[m.name].pending)) for m in wanted.modules
-            ),
-            _present_links(wanted.modules, state),
-            bool(state.roles) if roles else None,
-        )
+        return _nothing_done(state, wanted, roles)
     with migration_lock(database_url, wait_seconds=wait_seconds, waiting=progress) as connection:
+        # whoever had the lock before has probably done it all
+        state = read_database_sync(connection, modules)
+        if _is_done(state, wanted, roles):
+            return _nothing_done(state, wanted, roles)
         return _Upgrade(database_url, connection, wanted, modules, wait_seconds, progress).run(roles=roles)
+
+
+def _nothing_done(state: DatabaseState, wanted: Goal, roles: bool) -> Report:
+    return Report(
+        tuple(ModuleReport(m.name, waiting=_waiting(state.modules[m.name].pending)) for m in wanted.modules),
+        _present_links(wanted.modules, state),
+        bool(state.roles) if roles else None,
+    )
 
 
 def _is_done(state: DatabaseState, wanted: Goal, roles: bool) -> bool:
