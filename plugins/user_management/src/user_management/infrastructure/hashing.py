@@ -116,4 +116,4 @@ def password_policy() -> PasswordPolicy:
 def _step_back() -> None:
     """Let the event loop go first: on Linux every thread has a priority of its own."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)

@@ -1,10 +1,7 @@
 """The routes of user management."""
 
-from user_management.presentation.accounts import router as accounts
-from user_management.presentation.keys import router as keys
-from user_management.presentation.roles import router as roles
-from user_management.presentation.sessions import router as sessions
+from user_management.presentation import accounts, keys, pages, roles, sessions
 
-ROUTERS = (accounts, sessions, roles, keys)
+ROUTERS = (accounts.router, sessions.router, roles.router, keys.router, pages.router)
 
 __all__ = ["ROUTERS"]
