@@ -24,11 +24,12 @@ from platform_core._engines import Engines
 from platform_core.cache import Gate
 from platform_core.errors import DomainError, HookFailed, NameCollision, StartupError
 from platform_core.http.binding import BoundRoute, Runtime
+from platform_core.http.docs import docs_router
 from platform_core.http.exchange import Bus
 from platform_core.http.gate import AuditDenied, Gatekeeper
 from platform_core.http.idempotency import IdempotencyKeys
 from platform_core.http.middleware import Shell, Traffic
-from platform_core.http.openapi import docs_page, openapi_document
+from platform_core.http.openapi import openapi_document
 from platform_core.http.problems import Catalogue, respond
 from platform_core.http.routing import API_PREFIX, Policy
 from platform_core.metrics import Metrics
@@ -119,7 +120,7 @@ def build_app(parts: HttpParts) -> FastAPI:
         exception_handlers=dict.fromkeys((DomainError, HTTPException, RequestValidationError), _told),
     )
     app.router.routes.append(_table(routes, parts, gatekeeper))
-    for router in parts.operations:
+    for router in (*parts.operations, docs_router(parts.title)):
         app.router.routes.extend(router.routes)
     _add_documents(app, parts, routes)
     _register_gauges(parts)
@@ -251,10 +252,6 @@ def _add_documents(app: FastAPI, parts: HttpParts, routes: Sequence[BoundRoute])
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> dict[str, Any]:
         return describe()
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs() -> Response:
-        return docs_page(parts.title)
 
     @app.get("/problems/{slug}", include_in_schema=False)
     async def problem(slug: str, request: Request) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import typing
 import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -64,6 +65,11 @@ class BoundRoute:
         module: the plugin that declared it.
         context: the route as FastAPI sees it, routers around it included.
         prefix: goes before its path.
+
+    Attributes:
+        sibling: the GET of the same path, for If-Match.
+        is_list: it answers pages.
+        has_tag: it answers one thing, which has an ETag.
     """
 
     def __init__(self, runtime: Runtime, module: str, context: RouteContext, prefix: str) -> None:
@@ -71,10 +77,9 @@ class BoundRoute:
         self.template = f"{prefix}{context.path}"
         self.methods = frozenset(context.methods or {"GET"})
         self.policy: Policy = getattr(context.original_route, "policy", Policy())
-        self.name = str(context.name)
+        self.name = str(context.name).rstrip("_")
         self.endpoint = context.endpoint
         self.sibling: BoundRoute | None = None
-        """The GET of the same path, for If-Match."""
         self._limit_bytes = self.policy.max_body_bytes
         if self._limit_bytes is None:
             self._limit_bytes = runtime.settings.max_body_bytes
@@ -82,12 +87,17 @@ class BoundRoute:
         self._reads_form = body is not None and isinstance(body.field_info, params.Form)
         self._reads_json = body is not None and not self._reads_form
         self._form_limits = dict(getattr(context.original_route, "form_limits", None) or {})
+        self.is_list = _is_page(context.response_model)
+        self.has_tag = not self.is_list and self._context_answers_json()
         self._dependant = _bound_dependant(context.dependant)
         self._inner = _inner_handler(context, self._dependant)
         self.app: ASGIApp = request_response(self._handle)
 
     def __repr__(self) -> str:
         return f"<BoundRoute {'/'.join(sorted(self.methods))} {self.template} of {self.module}>"
+
+    def _context_answers_json(self) -> bool:
+        return self._context.response_field is not None and (self._context.status_code or 200) == 200
 
     # ── the order of checks ──────────────────────────────────────────────────────────────────────
 
@@ -307,6 +317,10 @@ async def _run(steps: list[Callable[[], Awaitable[Response | None]]]) -> Respons
         if response is not None:
             return response
     return None
+
+
+def _is_page(model: Any) -> bool:
+    return typing.get_origin(model) is Page or model is Page
 
 
 def _is_invalid(error: Exception) -> bool:

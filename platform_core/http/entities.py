@@ -18,8 +18,6 @@ from typing import Final
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 
-from platform_core.errors import InvalidInput
-
 __all__ = ["matches", "not_modified", "tag_of"]
 
 _TAGS: Final = re.compile(r'\s*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,|$)')
@@ -40,8 +38,7 @@ def matches(headers: Sequence[bytes], tag: str | None, *, weak: bool) -> bool:
         tag: of the present representation; None where it has none.
         weak: compare weakly, as If-None-Match does; If-Match compares strongly, so that `W/"…"` never matches.
 
-    Raises:
-        InvalidInput: the header is malformed.
+    Returns: False too for what is no list of quoted tags: a change is then refused, an answer sent in full.
     """
     text = ", ".join(header.decode("latin-1") for header in headers).strip()
     if text == "*":
@@ -53,10 +50,7 @@ def matches(headers: Sequence[bytes], tag: str | None, *, weak: bool) -> bool:
     while position < len(text):
         found = _TAGS.match(text, position)
         if found is None:
-            name = "If-None-Match" if weak else "If-Match"
-            raise InvalidInput.of(
-                name, 'is not "*" or a list of quoted entity tags', "etag_invalid", where="header"
-            )
+            return False
         if f'"{found[2]}"' == opaque and (weak or not (found[1] or tag_is_weak)):
             return True
         position = found.end()
