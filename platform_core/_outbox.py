@@ -313,12 +313,15 @@ class EventCodec:
         event, adapter = self._events[name]
         if version > event.wire_version:
             raise Unparsable(f"{name} has version {version}; this build knows up to {event.wire_version}")
-        data = dict(payload)
+        data = _fields(name, payload)
         for step in range(version, event.wire_version):
             upcast = event.upcasters.get(step)
             if upcast is None:
                 raise Unparsable(f"{name} has no upcaster from version {step}")
-            data = upcast(data)
+            try:
+                data = upcast(data)
+            except Exception as error:  # an upcaster takes for granted that its fields are there
+                raise Unparsable(f"{name} version {step} does not fit its upcaster: {error!r}") from error
         try:
             return adapter.validate_python(data)
         except ValidationError as error:
@@ -330,9 +333,15 @@ class EventCodec:
         if name not in self._commands:
             raise Unparsable(f"this build knows no task {name}")
         try:
-            return self._commands[name].validate_python(dict(payload))
+            return self._commands[name].validate_python(_fields(name, payload))
         except ValidationError as error:
             raise Unparsable(f"the stored {name} does not fit its class") from error
+
+
+def _fields(name: str, payload: object) -> dict[str, Any]:
+    if not isinstance(payload, Mapping):  # JSON knows more than objects
+        raise Unparsable(f"the stored {name} does not fit its class: it is no object")
+    return dict(payload)
 
 
 async def _settle(engine: AsyncEngine, delivery: Delivery, status: str, reason: str) -> None:

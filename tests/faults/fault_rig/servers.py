@@ -118,9 +118,9 @@ class PostgresServer:
         self.url = ""
 
     def start(self) -> None:
-        """Start it, after a crash through recovery, and wait until it takes connections."""
+        """Start it as production does: what was committed outlives a crash; and wait until it takes connections."""
         services = self._stack.enter_context(
-            embedded_services(self._directory, database=True, redis=False, durable=False)
+            embedded_services(self._directory, database=True, redis=False, durable=True)
         )
         assert services.database_url
         self.url = services.database_url
