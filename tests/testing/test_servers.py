@@ -1,0 +1,209 @@
+"""The servers of a run: one of each, shared, started late, and gone whichever way the run ends."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from platform_core.testing._databases import Databases, with_database
+from platform_core.testing._redis import _numbered
+
+pytestmark = pytest.mark.processes
+
+ARGUMENTS = ["-p", "no:cacheprovider", "-p", "no:randomly", "-q"]
+
+WRITES_DOWN = """
+import pytest
+
+@pytest.mark.parametrize("number", range(6))
+async def test_something(platform, number):
+    async with platform() as p:
+        with open("seen.txt", "a") as seen:
+            seen.write(f"{p.database_url} {p.environment['REDIS_URL']}\\n")
+"""
+
+
+@pytest.fixture
+def own_cache(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of its own does not meet the servers of the run that this test is part of."""
+    for name in ("TEST_DATABASE_URL", "TEST_REDIS_URL", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name, raising=False)
+    pytester.makeini("[pytest]\nasyncio_mode = auto\n")
+    return pytester.path
+
+
+def servers_in(output: Path) -> tuple[set[str], set[str]]:
+    lines = [line.split() for line in output.read_text().splitlines()]
+    hosts = {re.sub(r"/platform_test_\w+", "", database) for database, _ in lines}
+    return hosts, {url.partition("?")[0] for _, url in lines}
+
+
+def test_all_xdist_workers_share_one_server_of_each(pytester: pytest.Pytester, own_cache: Path) -> None:
+    pytester.makepyfile(WRITES_DOWN)
+    result = pytester.runpytest_subprocess(*ARGUMENTS, "-n", "2")
+    result.assert_outcomes(passed=6)
+    lines = [line.split() for line in (own_cache / "seen.txt").read_text().splitlines()]
+    assert len({database for database, _ in lines}) == 6, "a database for each test"
+    postgres, redis_ = servers_in(own_cache / "seen.txt")
+    assert (len(postgres), len(redis_)) == (1, 1)
+    workers = {url.rpartition("db=")[2] for _, url in lines}
+    assert workers <= {"0", "1"}
+
+
+def test_a_run_that_asks_for_nothing_starts_and_imports_nothing(
+    pytester: pytest.Pytester, own_cache: Path
+) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_nothing_heavy_is_there():
+            heavy = {"fastapi", "sqlalchemy", "psycopg", "redis", "taskiq", "platform_core.app", "platform_core.embedded"}
+            assert heavy & set(sys.modules) == set()
+        """
+    )
+    result = pytester.runpytest_subprocess(*ARGUMENTS, "-p", "no:hypothesispytest", "-p", "no:schemathesis")
+    result.assert_outcomes(passed=1)
+
+
+def test_nothing_survives_a_run_that_is_killed(pytester: pytest.Pytester, own_cache: Path) -> None:
+    pytester.makepyfile(
+        """
+        import time
+
+        async def test_waits(platform, platform_databases):
+            async with platform() as p:
+                [row] = await p.sql("SELECT pg_postmaster_start_time(), current_setting('data_directory') AS place")
+                with open("place.txt", "w") as place:
+                    place.write(row["place"])
+                time.sleep(300)
+        """
+    )
+    place = own_cache / "place.txt"
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest", *ARGUMENTS],
+        cwd=own_cache,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as run:
+        wait_until(lambda: place.exists() and place.read_text() != "", 60)
+        os.kill(run.pid, signal.SIGKILL)
+    slot = Path(place.read_text()).parent
+    wait_until(lambda: not working_in(slot), 30)
+
+    # and the next run starts afresh
+    pytester.makepyfile(WRITES_DOWN)
+    pytester.runpytest_subprocess(*ARGUMENTS).assert_outcomes(passed=6)
+
+
+def working_in(directory: Path) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if Path(os.readlink(entry)).is_relative_to(directory):
+                found.append(int(entry.parts[2]))
+        except OSError:
+            continue
+    return found
+
+
+def wait_until(condition, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_broken_migration_is_told_and_leaves_no_half_made_template(
+    pytester: pytest.Pytester, platform_databases: Databases
+) -> None:
+    key = f"broken {os.urandom(8).hex()}"
+
+    def breaks(url: str) -> None:
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE half ()")
+        raise RuntimeError("the second half fails")
+
+    with pytest.raises(RuntimeError, match="second half"):
+        platform_databases.template(key, breaks)
+    name = platform_databases.template(key, lambda url: None)
+    url = platform_databases.take(name)
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT to_regclass('half')").fetchone() == (None,)
+    connection.close()
+    platform_databases.give_back(url)
+    forget_template(platform_databases, name)
+
+
+def test_a_template_is_made_once_and_copied_whole(platform_databases: Databases) -> None:
+    calls = []
+    key = f"whole {os.urandom(8).hex()}"
+
+    def migrate(url: str) -> None:
+        calls.append(url)
+        with psycopg.connect(url) as connection:
+            connection.execute("CREATE TABLE things AS SELECT 1 AS n")
+
+    names = {platform_databases.template(key, migrate) for _ in range(3)}
+    assert (len(names), len(calls)) == (1, 1)
+    [name] = names
+    urls = [platform_databases.take(name) for _ in range(4)]
+    assert len(set(urls)) == 4
+    for url in urls:
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT n FROM things").fetchone() == (1,)
+        platform_databases.give_back(url)
+    forget_template(platform_databases, name)
+
+
+def forget_template(databases: Databases, name: str) -> None:
+    with databases._lock:
+        databases._wanted.discard(name)
+        databases._used.extend(databases._spares.pop(name, ()))
+    with psycopg.connect(databases._url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} IS_TEMPLATE false")
+        connection.execute(f"DROP DATABASE {name}")
+
+
+@pytest.mark.slow
+def test_a_fresh_database_is_there_in_time_for_a_test(
+    platform_databases: Databases, fresh_database_url: str
+) -> None:
+    """The budget is 50 ms, the aim 15 ms; a loaded machine gets ten tries."""
+    best = 1.0
+    for _ in range(10):
+        time.sleep(0.05)  # a test's work, during which the next one is made
+        began = time.perf_counter()
+        url = platform_databases.take()
+        best = min(best, time.perf_counter() - began)
+        platform_databases.give_back(url)
+    assert best < 0.05
+
+
+@pytest.mark.parametrize(
+    ("url", "numbered"),
+    [
+        ("unix:///run/redis.sock", "unix:///run/redis.sock?db=3"),
+        ("unix:///run/redis.sock?db=1&password=x", "unix:///run/redis.sock?password=x&db=4"),
+        ("redis://:secret@host:6379", "redis://:secret@host:6379/3"),
+        ("redis://host/2?timeout=1", "redis://host/5?timeout=1"),
+    ],
+)
+def test_each_worker_has_its_own_database_of_redis(url: str, numbered: str) -> None:
+    assert _numbered(url, 3) == numbered
+    redis.Redis.from_url(numbered).close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://platform@/{}?host=/run/x", "postgresql://user:word@host:5432/{}", "postgresql:///{}"],
+)
+def test_a_databases_name_is_replaced_in_any_url(url: str) -> None:
+    assert with_database(url.format("first"), "second") == url.format("second")
