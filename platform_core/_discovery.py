@@ -13,8 +13,9 @@ import inspect
 import re
 import signal
 import threading
+import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import Distribution, EntryPoint, distributions
@@ -320,37 +321,47 @@ def _check_paths(plugins: Mapping[str, Plugin], findings: _Findings) -> None:
             if not path.startswith("/"):
                 findings.add(InvalidManifest(plugin.name, f"the path {path!r} does not begin with /"), plugin)
             elif path in owners:
-                other = owners[path]
-                problem = f"{other.name} and {plugin.name} both claim the path {path}"
-                findings.add(
-                    NameCollision(plugin.name, problem, "uninstall one of them"),
-                    None if other.is_required else plugin,
-                )
+                keeper, loser = by_standing((owners[path], plugin))
+                problem = f"{keeper.name} and {loser.name} both claim the path {path}"
+                findings.add(NameCollision(loser.name, problem, "uninstall one of them"), loser)
+                owners[path] = keeper
             else:
                 owners[path] = plugin
 
 
+def by_standing(plugins: Iterable[Plugin]) -> list[Plugin]:
+    """Return plugins as names are theirs where several claim one: an optional one cannot take a required one's."""
+    return sorted(plugins, key=lambda plugin: not plugin.is_required)
+
+
 def _order(plugins: Mapping[str, Plugin], findings: _Findings) -> list[Plugin]:
     graph = {name: {*plugin.requires, *plugin.optional} & plugins.keys() for name, plugin in plugins.items()}
-    sorter: TopologicalSorter[str] = TopologicalSorter(graph)
-    try:
-        sorter.prepare()
-    except CycleError as error:
-        circle = list(reversed(error.args[1]))
-        findings.add(
-            PluginCycle(
-                circle[0],
-                f"{' → '.join(circle)} need each other in a circle",
-                "let one side react to the other's events instead",
-            )
-        )
-        return [plugins[name] for name in sorted(plugins)]
     ordered: list[Plugin] = []
+    while circle := _circle(graph):
+        problem = f"{' → '.join(circle)} need each other in a circle"
+        members = by_standing(plugins[name] for name in circle[1:])
+        error = PluginCycle(members[0].name, problem, "let one side react to the other's events instead")
+        findings.add(error, members[0])
+        for plugin in members:
+            plugin.error = plugin.error or error
+            ordered.append(plugin)
+        graph = {name: needs - {*circle} for name, needs in graph.items() if name not in circle}
+    sorter: TopologicalSorter[str] = TopologicalSorter(graph)
+    sorter.prepare()
     while sorter.is_active():
         ready = sorted(sorter.get_ready())
         ordered += [plugins[name] for name in ready]
         sorter.done(*ready)
     return ordered
+
+
+def _circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Return one circle, its first member also as its last; empty when there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(reversed(error.args[1]))
+    return []
 
 
 def spread_failures(ordered: Sequence[Plugin], findings: _Findings | None = None) -> None:
@@ -376,7 +387,8 @@ def deadline(seconds: float) -> Iterator[None]:
     """
     Interrupt the block when it takes too long, be it asleep or busy.
 
-    Works in the main thread, where Python delivers signals; elsewhere the block just runs.
+    On a machine that is busy with other things it may take up to three times as long. Works in the main thread, where
+    Python delivers signals; elsewhere the block just runs.
 
     Raises:
         PluginHung: the time is over.
@@ -385,7 +397,13 @@ def deadline(seconds: float) -> Iterator[None]:
         yield
         return
 
+    began, worked = time.monotonic(), time.process_time()
+
     def interrupt(_signal: int, frame: FrameType | None) -> None:
+        waited_seconds, worked_seconds = time.monotonic() - began, time.process_time() - worked
+        if _is_only_slow(waited_seconds, worked_seconds, seconds):
+            signal.setitimer(signal.ITIMER_REAL, seconds / 4)
+            return
         place = f" in {frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}" if frame else ""
         raise PluginHung(f"took longer than {seconds:g} s{place}")
 
@@ -396,6 +414,12 @@ def deadline(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def _is_only_slow(waited_seconds: float, worked_seconds: float, limit_seconds: float) -> bool:
+    """Tell whether a block gets on, but on a machine that has little time for it: it is neither asleep nor looping."""
+    is_asleep = worked_seconds < 0.05 * waited_seconds
+    return not is_asleep and worked_seconds < 0.8 * limit_seconds and waited_seconds < 3 * limit_seconds
 
 
 _IMPORTED_BY_ALL: Final = ("platform_core.db", "platform_core.http")
@@ -427,6 +451,11 @@ class Hooks:
     def active(self) -> list[Plugin]:
         """Plugins that have not failed, in order."""
         return [plugin for plugin in self.plugins if plugin.error is None]
+
+    @property
+    def claimants(self) -> list[Plugin]:
+        """Active plugins in the order in which names are theirs."""
+        return by_standing(self.active)
 
     def fail(self, plugin: Plugin, error: StartupError) -> None:
         """Note that `plugin` cannot run; `settle` decides what follows."""

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger("platform_core.health")
 
+OWN_CHECKS: Final = ("database", "redis", "storage", "migrations")
+"""Names of the kernel's own checks; no module may call one of its checks so."""
+
 _CHECK_TIMEOUT_SECONDS: Final = 2.0
 _FRESH_SECONDS: Final = 1.0
 _LARGEST_SKEW_SECONDS: Final = 5.0
@@ -67,12 +70,8 @@ class Health:
 
     async def _look(self) -> Readiness:
         kernel = self._kernel
-        checks: dict[str, Awaitable[None]] = {
-            "database": self._database(),
-            "redis": kernel.redis.ping(),
-            "storage": self._storage.ping(),
-            "migrations": self._migrations(),
-        }
+        own = (self._database(), kernel.redis.ping(), self._storage.ping(), self._migrations())
+        checks: dict[str, Awaitable[None]] = dict(zip(OWN_CHECKS, own, strict=True))
         for module, declared in kernel.declared.items():
             for check in declared.health_checks:
                 checks[check.name] = kernel.check(module, check)

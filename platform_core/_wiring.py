@@ -145,9 +145,13 @@ class Wiring:
     def _register(self, owner: str, service: Service) -> None:
         known = self._providers.get(service.provides)
         if known is not None:
-            problem = f"{known[0]} and {owner} both provide {service.provides.__qualname__}"
-            self.problems.append((owner, NameCollision(owner, problem, "provide a type of your own")))
-            return
+            keeper, loser = known[0], owner
+            if self._plugins[owner].is_required and not self._plugins[known[0]].is_required:
+                keeper, loser = owner, known[0]
+            problem = f"{keeper} and {loser} both provide {service.provides.__qualname__}"
+            self.problems.append((loser, NameCollision(loser, problem, "provide a type of your own")))
+            if loser == owner:
+                return
         self._providers[service.provides] = (owner, service)
 
     def _try(self, owner: str, make: Callable[[], Plan]) -> Plan | None:

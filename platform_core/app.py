@@ -392,11 +392,11 @@ class Kernel:
     def authenticators(self) -> dict[str, Authenticator]:
         """Authenticators by scheme, once services are started."""
         found: dict[str, Authenticator] = {}
-        for plugin in self.active:
+        for plugin in self._hooks.claimants:
             wanted = self.declared[plugin.name].authenticator
             if wanted is not None:
                 authenticator = cast("Authenticator", self.wiring.resolve(plugin.name, wanted))
-                found[authenticator.scheme.lower()] = authenticator
+                found.setdefault(authenticator.scheme.lower(), authenticator)
         return found
 
     # ── assembly ─────────────────────────────────────────────────────────────────────────────────
@@ -585,11 +585,14 @@ class Kernel:
 
     def _forget_failed(self) -> None:
         names = {plugin.name for plugin in self.active}
+        # what a failed plugin's manifest claims of somebody who runs stays theirs
+        owned = [path for plugin in self.active for path in plugin.manifest.paths]
         self.unavailable |= {
             f"{API_PREFIX}{path}": str(plugin.error)
             for plugin in self.plugins
             if plugin.error
             for path in plugin.manifest.paths
+            if not any(path == own or path.startswith(f"{own}/") for own in owned)
         }
         self.declared = {name: declared for name, declared in self.declared.items() if name in names}
 
@@ -712,11 +715,16 @@ class _Checks:
         for plugin in self._hooks.active:
             declared = self._declared[plugin.name]
             self._check_names(plugin, declared)
+            self._check_messages(plugin, declared)
             self._check_interactions(plugin, declared)
             self._check_tasks(plugin, declared)
             self._check_migrations(plugin, declared)
+        from platform_core._health import OWN_CHECKS
+
         self._check_unique("permission", lambda d: [p.name for p in d.permissions])
         self._check_unique("handler name", lambda d: [s.name for s in d.subscriptions])
+        self._check_unique("health check", lambda d: [check.name for check in d.health_checks], OWN_CHECKS)
+        self._check_unique("authentication scheme", _schemes)
         self._check_events()
         self._check_routes()
         self._hooks.settle()
@@ -733,6 +741,16 @@ class _Checks:
                     plugin,
                     InvalidManifest(plugin.name, f"its {what} {name} does not begin with its own name", hint),
                 )
+
+    def _check_messages(self, plugin: Plugin, declared: Declared) -> None:
+        """Nobody handles another module's commands and queries, or takes their stored names."""
+        if plugin.name == KERNEL:
+            return
+        for message in (*declared.services.commands, *declared.services.queries):
+            package = message.__module__.partition(".")[0]
+            if package != plugin.name or not message.wire_name.startswith(f"{plugin.name}."):
+                problem = f"it handles {message.wire_name}, which is not its own"
+                self._fail(plugin, NameCollision(plugin.name, problem, "declare a message of its own"))
 
     def _check_interactions(self, plugin: Plugin, declared: Declared) -> None:
         for subscription in declared.subscriptions:
@@ -774,9 +792,11 @@ class _Checks:
                     plugin, NameCollision(plugin.name, problem, f'use module_metadata("{plugin.name}")')
                 )
 
-    def _check_unique(self, what: str, names: Callable[[Declared], Sequence[str]]) -> None:
-        owners: dict[str, str] = {}
-        for plugin in self._hooks.active:
+    def _check_unique(
+        self, what: str, names: Callable[[Declared], Sequence[str]], reserved: Sequence[str] = ()
+    ) -> None:
+        owners = dict.fromkeys(reserved, KERNEL)
+        for plugin in self._hooks.claimants:
             for name in names(self._declared[plugin.name]):
                 owner = owners.setdefault(name, plugin.name)
                 if owner != plugin.name:
@@ -808,7 +828,7 @@ class _Checks:
 
         permissions = [permission.name for permission in self._kernel.permissions]
         taken: dict[tuple[str, str], str] = {}
-        for plugin in self._hooks.active:
+        for plugin in self._hooks.claimants:
             offered = ModuleRoutes(plugin.name, plugin.manifest.title, self._declared[plugin.name].routers)
             for problem in check_routes(
                 offered,
@@ -821,6 +841,11 @@ class _Checks:
 
     def _fail(self, plugin: Plugin, error: StartupError) -> None:
         self._hooks.fail(plugin, error)
+
+
+def _schemes(declared: Declared) -> list[str]:
+    scheme = getattr(declared.authenticator, "scheme", None)
+    return [scheme.lower()] if isinstance(scheme, str) else []
 
 
 def _subclasses(root: type[Event]) -> list[type[Event]]:
