@@ -47,7 +47,8 @@ class Worker:
         )
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._running: dict[UUID, tuple[Delivery, asyncio.Task[None]]] = {}
+        # by lease too: a run that lost its lease may still be going on beside the one that has it now
+        self._running: dict[tuple[UUID, UUID], tuple[Delivery, asyncio.Task[None]]] = {}
         self._per_handler: Counter[str] = Counter()
         self._limits = self._concurrency()
 
@@ -138,7 +139,7 @@ class Worker:
     def _start(self, delivery: Delivery) -> None:
         self._per_handler[delivery.handler] += 1
         task = asyncio.create_task(self._work(delivery), name=f"delivery {delivery.handler}")
-        self._running[delivery.id] = (delivery, task)
+        self._running[delivery.id, delivery.lease_token] = (delivery, task)
 
     async def _work(self, delivery: Delivery) -> None:
         outcome = "failed"
@@ -148,7 +149,7 @@ class Worker:
             # not even the failure could be noted; the lease runs out and somebody tries again
             logger.warning("delivery left to its lease", handler=delivery.handler, error=str(error))
         finally:
-            self._running.pop(delivery.id, None)
+            self._running.pop((delivery.id, delivery.lease_token), None)
             self._per_handler[delivery.handler] -= 1
             lag = (datetime.now(UTC) - delivery.occurred_at).total_seconds()
             self._metrics.delivery(delivery.handler, outcome, lag)

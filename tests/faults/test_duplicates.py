@@ -51,6 +51,24 @@ async def test_b22_a_delivery_that_runs_fifty_times_at_once_has_one_effect(
     assert errors == []
 
 
+async def test_b22_a_worker_that_lost_its_lease_and_took_it_again_keeps_the_second_one(
+    new_house: NewHouse,
+) -> None:
+    """
+    As after an outage of the database in which leases could not be extended: the old run is still going on.
+
+    Red when the end of the old run makes the worker forget the new one: its lease runs out, and there is a third.
+    """
+    async with new_house({"PLATFORM_LEASE_SECONDS": "1"}) as house:
+        api, worker = await asyncio.gather(house.api(), house.worker())
+        await house.mark(api.client, "long", work_ms=2500)
+        await asyncio.sleep(2)
+        await house.sql("UPDATE platform.deliveries SET available_at = now()")
+        await house.check()
+        assert await house.value("SELECT attempts_count FROM platform.deliveries") == 2
+        assert worker.exit_code is None
+
+
 async def test_b22_forged_messages_ring_at_most(
     new_house: NewHouse, redis_server: RedisServer, tmp_path: Path, record_property: Figure
 ) -> None:
