@@ -63,7 +63,8 @@ def message(error: BaseException) -> str:
     if advice := _known(error):
         return f"Error: {advice}"
     hint = "Run it again with --debug for where it comes from." if not _DEBUG else ""
-    return f"Error: something unexpected happened: {type(error).__name__}: {error}. {hint}".rstrip()
+    said = str(error).strip().partition("\n")[0]  # what follows in messages of SQLAlchemy is SQL with its values
+    return f"Error: something unexpected happened: {type(error).__name__}: {said}. {hint}".rstrip()
 
 
 def _usage(error: typer.TyperException) -> str:

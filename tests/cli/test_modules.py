@@ -1,0 +1,118 @@
+"""`platform modules`, `platform config` and `platform openapi`: nothing has to run for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platform_core.testing import PluginSource, plugins_installed
+
+if TYPE_CHECKING:
+    from conftest import CommandLine
+
+SECRET = "kZ3v9Qx7Lm2Tn8Rb5Wc1Yd6Hf4Jg0PsAuEoIi"
+
+
+def test_modules_are_listed_as_json_and_as_plain_columns(cli: CommandLine, tmp_path: Path) -> None:
+    modules = {module["name"]: module for module in cli("modules", "list", "--json").json}
+    assert {"platform", "user_management", "notification"} <= modules.keys()
+    assert modules["notification"]["requires"] == ["user_management"]
+    assert modules["notification"]["status"] == "active"
+    plain = cli("modules", "list").out
+    assert plain.startswith("MODULE ")
+    assert "\x1b" not in plain
+    assert not (tmp_path / ".platform").exists()
+
+
+def test_module_is_shown_with_what_it_declares(cli: CommandLine) -> None:
+    shown = cli("modules", "show", "user_management", "--json").json
+    assert "/users" in shown["paths"]
+    assert "user_management.register_user" in shown["handles"]
+    assert any(line.startswith("users:read: ") for line in shown["permissions"])
+    assert "users:read: " in cli("modules", "show", "user_management").out
+
+
+def test_unknown_module_is_wrong_usage_and_says_which_there_are(cli: CommandLine) -> None:
+    outcome = cli("modules", "show", "nope")
+    assert outcome.code == 2
+    assert "installed are: platform, user_management, notification" in outcome.err
+
+
+def test_graph_is_drawn_for_people_and_as_mermaid(cli: CommandLine) -> None:
+    assert "needs user_management" in cli("modules", "graph").out
+    drawn = cli("modules", "graph", "--format", "mermaid").out.splitlines()
+    assert drawn[0] == "graph LR"
+    assert "    notification --> user_management" in drawn
+    assert "    user_management == events ==> notification" in drawn
+
+
+def test_check_of_a_sound_set_is_code_0(cli: CommandLine) -> None:
+    outcome = cli("modules", "check")
+    assert outcome.code == 0, outcome.err
+    assert "all fit together" in outcome.out
+
+
+def test_check_tells_every_cause_at_once(cli: CommandLine, tmp_path: Path) -> None:
+    lost = PluginSource(name="lost", requires=["platform-core", "platform-plugin-nowhere"], manifest='title = "L"\nboot = "required"\n')
+    future = PluginSource(name="future", requires=["platform-core>=99"], manifest='title = "F"\nboot = "required"\n')
+    silent = PluginSource(name="silent", manifest=None)
+    with plugins_installed(lost, future, silent, into=tmp_path / "p") as paths:
+        path = {"PYTHONPATH": ":".join(map(str, paths))}
+        outcome = cli("modules", "check", env=path)
+        found = cli("modules", "check", "--json", env=path)
+    assert outcome.code == found.code == 1
+    for told in ("lost: needs nowhere", "future: needs platform-core >=99", "silent: there is no plugin.toml"):
+        assert told in outcome.err
+    assert {problem["plugin"] for problem in found.json["problems"]} == {"lost", "future", "silent"}
+    assert all(problem["hint"] for problem in found.json["problems"])
+
+
+def test_check_names_an_optional_module_that_would_be_left_out(cli: CommandLine, tmp_path: Path) -> None:
+    broken = PluginSource(name="broken", files={"plugin.py": "raise ValueError('boom')"})
+    with plugins_installed(broken, into=tmp_path / "p") as paths:
+        outcome = cli("modules", "check", env={"PYTHONPATH": ":".join(map(str, paths))})
+    assert outcome.code == 1
+    assert "ValueError: boom" in outcome.out
+    assert "1 optional of them would be left out" in outcome.out
+
+
+def test_settings_are_shown_with_their_source_and_secrets_masked(cli: CommandLine, tmp_path: Path) -> None:
+    pepper = tmp_path / "pepper"
+    pepper.write_text(SECRET)
+    environment = {
+        "PLATFORM_ENV": "production",
+        "DATABASE_URL": f"postgresql://platform:{SECRET}@db/platform",
+        "PLATFORM_SECRET_KEY": SECRET,
+        "STORAGE_URL": f"s3://key:{SECRET}@bucket/prefix",
+        "PLATFORM_USER_MANAGEMENT_PASSWORD_PEPPER_FILE": str(pepper),
+    }
+    shown = cli("config", "show", "--json", env=environment)
+    assert shown.code == 0, shown.err
+    settings = {setting["variable"]: setting for setting in shown.json}
+    assert settings["PLATFORM_SECRET_KEY"]["value"] == "********"
+    assert settings["PLATFORM_SECRET_KEY"]["source"] == "environment"
+    assert settings["PLATFORM_USER_MANAGEMENT_PASSWORD_PEPPER"]["source"] == f"file {pepper}"
+    assert settings["REDIS_URL"] == {**settings["REDIS_URL"], "value": None, "source": "missing"}
+    assert settings["PLATFORM_POLL_SECONDS"] == {**settings["PLATFORM_POLL_SECONDS"], "value": "1", "source": "default"}
+    assert all(setting["description"] for setting in settings.values())
+    table = cli("config", "show", env=environment)
+    for outcome in (shown, table):
+        assert SECRET not in outcome.out + outcome.err
+
+
+def test_dotenv_is_read_in_development_only(cli: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PLATFORM_LOG_LEVEL=DEBUG\n")
+
+    def level(**env: str) -> tuple[str, str]:
+        settings = {s["variable"]: s for s in cli("config", "show", "--json", "--module", "platform", env=env).json}
+        return settings["PLATFORM_LOG_LEVEL"]["value"], settings["PLATFORM_LOG_LEVEL"]["source"]
+
+    assert level() == ("DEBUG", ".env")
+    assert level(PLATFORM_LOG_LEVEL="ERROR") == ("ERROR", "environment")
+    assert level(PLATFORM_ENV="production") == ("INFO", "default")
+
+
+def test_openapi_document_is_printed_without_a_database(cli: CommandLine) -> None:
+    document = cli("openapi").json
+    assert document["openapi"].startswith("3.1")
+    assert "/api/v1/users/register" in document["paths"]
