@@ -76,7 +76,7 @@ class Engines:
     Args:
         settings: addresses and pool sizes.
         roles: module → database role that its connections take (`SET ROLE` in the start-up packet), the kernel's
-            own among them; a module that is missing connects with the login's rights. From
+            own among them; empty where there are none, and connections have the login's rights. From
             `_migrations.read_database`, before the first connection of a pool is made.
     """
 
@@ -93,6 +93,12 @@ class Engines:
         """Return the pool for queries of `module`: the replica's, or the primary's for decisions."""
         replica = self._settings.read_database_url is not None and not primary
         return self._get(_Key(module, "replica" if replica else "reads"))
+
+    async def adopt(self, roles: Mapping[str, str]) -> None:
+        """Take roles that somebody has made or renamed since; connections of the old pools end with their work."""
+        if roles != self.roles:
+            self.roles = roles
+            await self.close()
 
     async def close(self) -> None:
         """Close every pool."""
@@ -140,7 +146,12 @@ class Engines:
     def _options(self, key: _Key) -> str:
         timeout = int(self._settings.database_statement_timeout_seconds * 1000)
         parts = [f"-c statement_timeout={timeout}", f"-c idle_in_transaction_session_timeout={timeout * 2}"]
-        if role := self.roles.get(key.module):
+        if self.roles:
+            role = self.roles.get(key.module)
+            if role is None:  # never the login's rights by accident
+                raise Unavailable(
+                    f"The module {key.module} has no database role: platform db upgrade makes one."
+                )
             escaped = role.replace("\\", r"\\").replace(" ", r"\ ")
             parts.append(f"-c role={escaped}")
         return " ".join(parts)

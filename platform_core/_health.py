@@ -93,6 +93,8 @@ class Health:
         kernel = self._kernel
         async with kernel.engines.reads(KERNEL, primary=True).connect() as connection:
             state = await read_database(connection, kernel.migrations)
+        # a process that was there before the first migration learns the roles here
+        await kernel.engines.adopt(state.roles if kernel.settings.database_roles else {})
         waiting = state.not_ready
         if waiting:
             required = {plugin.name for plugin in kernel.plugins if plugin.is_required}

@@ -23,8 +23,7 @@ from platform_core import __version__, _audit, _operations, _outbox
 from platform_core._bus import BeforeCommit, Bus, EventHandler, Handler
 from platform_core._discovery import KERNEL, Hooks, Manifest, Plugin, PluginHung, deadline, discover
 from platform_core._engines import Engines
-from platform_core._migrations import DatabaseState, read_database
-from platform_core._migrations.revisions import ModuleMigrations
+from platform_core._migrations import DatabaseState, ModuleMigrations, module_migrations, read_database
 from platform_core._outbox import Delivery, EventCodec
 from platform_core._uow import SqlUnitOfWork
 from platform_core._wiring import KernelOffer, Plan, Unit, Wiring
@@ -220,19 +219,8 @@ class Kernel:
 
     @property
     def migrations(self) -> list[ModuleMigrations]:
-        """Revisions and tables of every active module, the kernel first."""
-        return [
-            ModuleMigrations(
-                name=plugin.name,
-                version=plugin.version,
-                directory=migrations.directory,
-                metadata=migrations.metadata,
-                requires=plugin.requires,
-                links=plugin.manifest.link_declarations(),
-            )
-            for plugin in self.active
-            if (migrations := self.declared[plugin.name].migrations) is not None
-        ]
+        """Revisions and tables of every active module, the kernel first; some have none."""
+        return [module_migrations(plugin, self.declared[plugin.name].migrations) for plugin in self.active]
 
     @property
     def handlers(self) -> list[tuple[str, str | None, str]]:

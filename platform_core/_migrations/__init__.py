@@ -14,7 +14,7 @@ links      foreign keys across modules       roles     who may touch what
 from platform_core._migrations.downgrade import downgrade, remove_links
 from platform_core._migrations.downgrade import planned as downgrade_plan
 from platform_core._migrations.links import LinkReport
-from platform_core._migrations.plan import installed_migrations, kernel_migrations
+from platform_core._migrations.plan import installed_migrations, kernel_migrations, module_migrations
 from platform_core._migrations.reports import AppliedRevision, ModuleReport, Report
 from platform_core._migrations.revisions import ModuleMigrations, Phase, Revision, read_revisions
 from platform_core._migrations.state import (
@@ -40,6 +40,7 @@ __all__ = [
     "downgrade_plan",
     "installed_migrations",
     "kernel_migrations",
+    "module_migrations",
     "read_database",
     "read_database_sync",
     "read_revisions",

@@ -28,10 +28,15 @@ from platform_core.errors import MigrationFailed, OperationError
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Revisions of one module to take back, the newest first."""
+    """Revisions of one module to take back, the newest first; a module without any has a schema and a role."""
 
     module: ModuleMigrations
     revisions: tuple[Revision, ...]
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing of the module is left afterwards."""
+        return not self.revisions or self.revisions[-1].down is None
 
 
 def downgrade(
@@ -125,12 +130,12 @@ class _Downgrade:
         run = Run(self._url, step.module, read_revisions(step.module), self._wait_seconds, self._progress)
         before = run.position(self._connection)
         try:
-            if step.revisions[-1].down is None:
+            if step.is_last:
                 self._check_last(name)
             role = roles.of_module(self._connection, name)
             self._links += links.remove_links(self._connection, name, self._retrying)
             run.down(step.revisions)
-            if step.revisions[-1].down is None:
+            if step.is_last:
                 self._clear(step.module, role)
         except OperationError as failure:
             error = failure.message
@@ -189,12 +194,12 @@ def _to_base(
     connection: psycopg.Connection[Any], modules: Sequence[ModuleMigrations], only: str | None
 ) -> Sequence[Step]:
     wanted = [module for module in reversed(modules) if only in (None, module.name)]
-    applied = _ledger(connection)
+    applied, remembered = _ledger(connection), read_database_sync(connection, modules).remembered
     steps = []
     for module in wanted:
         names = {revision for owner, revision in applied if owner == module.name}
         revisions = tuple(r for r in reversed(read_revisions(module)) if r.id in names)
-        if revisions:
+        if revisions or module.name in remembered:
             steps.append(Step(module, revisions))
     return steps
 

@@ -8,9 +8,12 @@ import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import MetaData
 
 from platform_core import __version__
-from platform_core._discovery import Hooks, discover
+from platform_core._discovery import Hooks, Plugin, discover
 from platform_core._engines import KERNEL
 from platform_core._migrations.revisions import (
     ModuleMigrations,
@@ -20,6 +23,7 @@ from platform_core._migrations.revisions import (
     read_revisions,
 )
 from platform_core._migrations.state import DatabaseState
+from platform_core.declarations import Migrations
 from platform_core.errors import OperationError
 
 
@@ -114,20 +118,27 @@ def installed_migrations(allowed: Sequence[str] = (), *, timeout_seconds: float 
     """
     hooks = Hooks(discover(allowed), timeout_seconds=timeout_seconds)
     offered = hooks.collect("register_migrations")
-    modules = [
-        ModuleMigrations(
-            name=plugin.name,
-            version=plugin.version,
-            directory=offered[plugin.name].directory,
-            metadata=offered[plugin.name].metadata,
-            requires=plugin.requires,
-            links=plugin.manifest.link_declarations(),
-        )
-        for plugin in hooks.active
-        if plugin.name in offered
-    ]
+    modules = [module_migrations(plugin, offered.get(plugin.name)) for plugin in hooks.active]
     broken = {plugin.name: str(plugin.error) for plugin in hooks.plugins if plugin.error is not None}
     return Installed([kernel_migrations(), *modules], broken)
+
+
+def module_migrations(plugin: Plugin, offered: Migrations | None) -> ModuleMigrations:
+    """
+    Return what the runner needs to know of a plugin.
+
+    One that offers no revisions has no tables, but a schema and a database role like any other: what it asks the
+    database must not be asked with the login's rights.
+    """
+    package = Path(getattr(plugin.module, "__file__", None) or ".").parent
+    return ModuleMigrations(
+        name=plugin.name,
+        version=plugin.version,
+        directory=offered.directory if offered else package / "migrations" / "versions",
+        metadata=offered.metadata if offered else MetaData(schema=plugin.name),
+        requires=plugin.requires,
+        links=plugin.manifest.link_declarations(),
+    )
 
 
 def kernel_migrations() -> ModuleMigrations:

@@ -30,12 +30,14 @@ class ModuleState:
     Attributes:
         pending: not applied yet, oldest first.
         ahead: (revision, phase) that this build does not know: the database is newer.
+        is_new: the module was never migrated here, so it has no schema and no role yet.
         problem: the revision files could not be read.
     """
 
     name: str
     pending: tuple[Revision, ...] = ()
     ahead: tuple[tuple[str, str], ...] = ()
+    is_new: bool = False
     problem: str | None = None
 
     @property
@@ -48,6 +50,7 @@ class ModuleState:
         """
         return (
             self.problem is None
+            and not self.is_new
             and all(revision.phase == "contract" for revision in self.pending)
             and all(phase == "expand" for _, phase in self.ahead)
         )
@@ -56,6 +59,8 @@ class ModuleState:
         if self.problem:
             return self.problem
         told = [f"pending: {', '.join(revision.id for revision in self.pending)}"] if self.pending else []
+        if self.is_new and not self.pending:
+            told.append("never migrated here")
         if self.ahead:
             told.append(f"newer than this build: {', '.join(revision for revision, _ in self.ahead)}")
         return f"{self.name}: {'; '.join(told) or 'up to date'}"
@@ -153,13 +158,16 @@ def state_of(rows: Iterable[Sequence[Any]], modules: Sequence[ModuleMigrations])
         else:
             stored = tuple(Link(x["table"], x["column"], x["target"], x["on_delete"]) for x in links)
             remembered[module] = Remembered(value, detail, usable, stored)
-    states = {module.name: _state(module, applied.get(module.name, {})) for module in modules}
+    states = {
+        module.name: _state(module, applied.get(module.name, {}), is_new=module.name not in remembered)
+        for module in modules
+    }
     usable_roles = {name: m.role for name, m in remembered.items() if m.role is not None and m.may_take_role}
-    uninstalled = sorted(name for name in applied if name not in states)
+    uninstalled = sorted(name for name in {*applied, *remembered} if name not in states)
     return DatabaseState(states, usable_roles, tuple(uninstalled), remembered)
 
 
-def _state(module: ModuleMigrations, applied: Mapping[str, str]) -> ModuleState:
+def _state(module: ModuleMigrations, applied: Mapping[str, str], *, is_new: bool) -> ModuleState:
     try:
         revisions = read_revisions(module)
     except MigrationFailed as error:
@@ -169,4 +177,5 @@ def _state(module: ModuleMigrations, applied: Mapping[str, str]) -> ModuleState:
         module.name,
         tuple(revision for revision in revisions if revision.id not in applied),
         tuple((revision, phase) for revision, phase in applied.items() if revision not in known),
+        is_new,
     )
