@@ -208,7 +208,7 @@ async def update_user(
     elif "is_active" in changes and user.is_active:
         await _keep_an_administrator(user, users)
         user.deactivate(now)
-        sessions.end_all(user.id, reason="account_disabled", now=now)
+        await sessions.end_all(user.id, reason="account_disabled", now=now)
         standings.revoke(users=[user.id])
     return user_view(user, [role.name for role in await roles.find_by_ids(user.role_ids)])
 
@@ -232,7 +232,7 @@ async def delete_user(
     user, now = await users.get(command.user_id), clock.now()
     await _keep_an_administrator(user, users)
     user.delete(now)
-    sessions.end_all(user.id, reason="account_deleted", now=now)
+    await sessions.end_all(user.id, reason="account_deleted", now=now)
     links.revoke(user.id, (VERIFICATION, PASSWORD_RESET, INVITATION), now=now)
     standings.revoke(users=[user.id])
 
@@ -255,6 +255,8 @@ async def assign_role(
 ) -> None:
     """It takes effect with the user's next request."""
     user = await users.get(command.user_id)
+    # somebody who gives themselves an empty role must not fill it at the same moment
+    await roles.hold(command.role_name)
     role = await roles.get_by_name(command.role_name)
     check_handing_out(principal, role, user.id)
     user.assign(role, clock.now())
@@ -381,7 +383,7 @@ async def make_administrator(
     user.change_password(await hasher.hash(command.password), now)
     user.assign(await roles.get(ADMIN_ID), now)
     user.activate(now)
-    sessions.end_all(user.id, reason="password_changed", now=now)
+    await sessions.end_all(user.id, reason="password_changed", now=now)
     standings.revoke(users=[user.id])
     return True
 

@@ -74,7 +74,7 @@ async def change_password(
             WrongPassword() if seconds is None else TooManyFailedLogins(retry_after_seconds=seconds)
         )
     user.change_password(await hasher.hash(command.new_password), now)
-    sessions.end_all(user.id, but=principal.session_id, reason="password_changed", now=now)
+    await sessions.end_all(user.id, but=principal.session_id, reason="password_changed", now=now)
     links.revoke(user.id, (PASSWORD_RESET, INVITATION), now=now)
     standings.revoke(users=[user.id])
     return None
@@ -146,7 +146,7 @@ async def confirm_password_reset(
     user.verify_email(now)
     links.spend(link_id, now)
     links.revoke(user.id, (PASSWORD_RESET, INVITATION), but=link_id, now=now)
-    sessions.end_all(user.id, reason="password_reset", now=now)
+    await sessions.end_all(user.id, reason="password_reset", now=now)
     failures.forgive(user.email)
     standings.revoke(users=[user.id])
 

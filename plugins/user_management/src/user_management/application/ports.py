@@ -37,6 +37,15 @@ class RoleRepository(Protocol):
 
     def add(self, aggregate: Role) -> None: ...
 
+    async def hold(self, role: UUID | str) -> None:
+        """
+        Let nobody else change a role or hand it out before the commit; to be called before it is loaded.
+
+        Args:
+            role: its identity or its name; an unknown one is left to whoever loads it.
+        """
+        ...
+
     async def get(self, identity: UUID) -> Role:
         """Load one role; raises `RoleNotFound`."""
         ...
@@ -150,8 +159,12 @@ class Sessions(Protocol):
         """Revoke a session whose spent token came again; the commit fails if it was revoked already."""
         ...
 
-    def end_all(self, user_id: UUID, *, but: UUID | None = None, reason: str, now: datetime) -> None:
-        """Revoke every session of a user, except for one."""
+    async def end_all(self, user_id: UUID, *, but: UUID | None = None, reason: str, now: datetime) -> None:
+        """
+        Revoke every session of a user, except for one; those too that are being opened at this moment.
+
+        From here to the commit nobody logs in as this user, so nothing slow may follow.
+        """
         ...
 
     def purge(self, now: datetime) -> None:
@@ -202,7 +215,7 @@ class MailedLinks(Protocol):
         ...
 
     async def count_since(self, user_id: UUID, purpose: str, since: datetime) -> int:
-        """Count the requests of a user, open or not."""
+        """Count the requests of a user, open or not; others who count wait until this one's commit."""
         ...
 
     def purge(self, now: datetime) -> None:

@@ -74,6 +74,8 @@ async def update_role(
     clock: Clock,
 ) -> RoleView:
     """It takes effect with the holders' next requests."""
+    if "permissions" in command.changes:
+        await roles.hold(command.role_id)  # nobody becomes a holder while it is asked who holds it
     role, changes, now = await roles.get(command.role_id), command.changes, clock.now()
     if "name" in changes:
         role.rename(changes["name"], now)

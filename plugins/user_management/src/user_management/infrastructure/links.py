@@ -137,6 +137,11 @@ class SqlMailedLinks:
         self._uow.write(open_ones.values(spent_at=now))
 
     async def count_since(self, user_id: UUID, purpose: str, since: datetime) -> int:
+        await self._uow.begin()
+        # a statement of its own: the count below must begin after whoever held the lock has committed
+        await self._uow.fetch_one(
+            select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True)
+        )
         row = await self._uow.fetch_one(
             select(func.count().label("count")).where(
                 mailed_links.c.user_id == user_id,

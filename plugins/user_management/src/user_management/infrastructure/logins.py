@@ -215,7 +215,13 @@ class SqlSessions:
             resource=(_SESSION, state.session_id),
         )
 
-    def end_all(self, user_id: UUID, *, but: UUID | None = None, reason: str, now: datetime) -> None:
+    async def end_all(self, user_id: UUID, *, but: UUID | None = None, reason: str, now: datetime) -> None:
+        # A login with the old password may be about to commit, and one statement sees only what was committed before it
+        # began. So the user's row, which every login writes, is locked by a statement of its own first.
+        await self._uow.begin()
+        await self._uow.fetch_one(
+            select(users.c.id).where(users.c.id == user_id).with_for_update(key_share=True)
+        )
         theirs = update(user_sessions).where(
             user_sessions.c.user_id == user_id, user_sessions.c.revoked_at.is_(None)
         )
