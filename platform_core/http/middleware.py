@@ -23,7 +23,7 @@ from platform_core.context import Context
 from platform_core.domain import new_id
 from platform_core.http.addresses import TrustedProxies
 from platform_core.http.exchange import SCOPE_KEY, Exchange, bound
-from platform_core.http.problems import Problem, ShuttingDown, problem_of, render
+from platform_core.http.problems import UNKNOWN_HOST, Problem, ShuttingDown, problem_of, render
 from platform_core.metrics import Metrics
 from platform_core.settings import KernelSettings
 
@@ -178,12 +178,8 @@ class Shell:
             problem = problem_of(ShuttingDown(retry_after_seconds=1))
             return replace(problem, headers={**(problem.headers or {}), "Connection": "close"})
         if self._hosts is not None and not self._hosts.fullmatch(_host(scope[SCOPE_KEY])):
-            return Problem(
-                "unknown-host",
-                400,
-                "This host name is not served here.",
-                "This host name is not served here.",
-            )
+            slug, title = UNKNOWN_HOST
+            return Problem(slug, 400, title, title)
         return None
 
     def _record(self, scope: Scope, exchange: Exchange, answer: _Answer, seconds: float) -> None:

@@ -21,7 +21,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from platform_core.errors import DomainError, FieldError, InvalidInput, Kind
+from platform_core.errors import (
+    DomainError,
+    FieldError,
+    Forbidden,
+    InvalidInput,
+    Kind,
+    NotFound,
+    PreconditionFailed,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
 from platform_core.http.exchange import SCOPE_KEY, Exchange
 from platform_core.http.pages import page
 
@@ -92,14 +103,13 @@ class Problem:
 
 _BY_STATUS: Final[Mapping[int, tuple[str, str]]] = {
     400: ("bad-request", "The request cannot be understood."),
-    404: ("not-found", "There is no such thing, or you may not know of it."),
-    405: ("method-not-allowed", "This address does not answer to this method."),
-    413: (BodyTooLarge.slug, "The body of the request is larger than this route accepts."),
-    415: (UnsupportedMediaType.slug, "The body is not of a type that this route reads."),
-    421: ("unknown-host", "This host name is not served here."),
+    405: ("method-not-allowed", "The address does not answer to this method."),
     431: ("headers-too-large", "The headers of the request are too large."),
     500: ("internal-error", "Something went wrong on our side; it has been logged."),
 }
+"""Statuses that no rule of a domain has."""
+
+UNKNOWN_HOST: Final = ("unknown-host", "The host name is not served here.")
 
 
 def title_of(error: type[DomainError]) -> str:
@@ -175,13 +185,18 @@ def _field(detail: Mapping[str, Any]) -> FieldError:
     location = tuple(detail.get("loc", ()))
     if detail.get("type") == "json_invalid":
         location = location[:1]
-    code = str(detail.get("type", "invalid"))
-    message = _PLAIN.get(code) or str(detail.get("msg", "is not valid")).removeprefix("Value error, ")
+    code = _CODES.get(code := str(detail.get("type", "invalid")), code)
+    message = _MESSAGES.get(code) or str(detail.get("msg", "is not valid")).removeprefix("Value error, ")
     return FieldError(pointer(location), message, code)
 
 
-_PLAIN: Final = {"uuid_parsing": "Input should be a valid UUID"}
-"""Where pydantic's own message quotes the input."""
+_CODES: Final = {"unexpected_keyword_argument": "extra_forbidden"}
+"""Dataclasses and models call the same mistake by different names."""
+
+_MESSAGES: Final = {
+    "extra_forbidden": "Extra inputs are not permitted",
+    "uuid_parsing": "Input should be a valid UUID",  # pydantic's own quotes the input
+}
 
 
 def pointer(location: Iterable[Any]) -> str:
@@ -199,14 +214,25 @@ def _of_status(status: int) -> Problem:
     if status in _BY_STATUS:
         slug, title = _BY_STATUS[status]
         return Problem(slug, status, title, title)
-    for error in _subclasses(DomainError):
-        if (
-            STATUS.get(getattr(error, "kind", Kind.INVALID)) == status
-            and error.__module__ == "platform_core.errors"
-        ):
+    for error in _PLAIN_ERRORS:
+        if STATUS[error.kind] == status:
             return Problem(error.slug, status, title_of(error), title_of(error))
     phrase = HTTPStatus(status).phrase
     return Problem(re.sub(r"[^a-z]+", "-", phrase.lower()), status, phrase, phrase)
+
+
+_PLAIN_ERRORS: Final[Sequence[type[DomainError]]] = (
+    NotFound,
+    Unauthenticated,
+    Forbidden,
+    PreconditionFailed,
+    RateLimited,
+    Unavailable,
+    InvalidInput,
+    BodyTooLarge,
+    UnsupportedMediaType,
+)
+"""What an HTTPException of FastAPI or Starlette means in the platform's own words."""
 
 
 def _instance(scope: Scope) -> str:
@@ -233,7 +259,7 @@ class Catalogue:
 
     def find(self, slug: str) -> Problem | None:
         """Return the general description of a type."""
-        for status, (known, title) in _BY_STATUS.items():
+        for status, (known, title) in (*_BY_STATUS.items(), (400, UNKNOWN_HOST)):
             if known == slug:
                 return Problem(slug, status, title, title)
         for error in _subclasses(DomainError):
