@@ -341,7 +341,12 @@ class Rig:
     tokens: PlainTokens
     metrics: Metrics
     traffic: Traffic
+    keys: DerivedKeys
+    gate: Gate
     denied: list[tuple[str, str]] = field(default_factory=list)
+
+    async def audit(self, context: Context, action: str, detail: str) -> None:
+        self.denied.append((action, detail))
 
     def client(self, *, ip: str = "192.0.2.1", token: str | None = None) -> httpx2.AsyncClient:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -426,28 +431,27 @@ async def build(servers: Servers) -> AsyncIterator[Build]:
             keys = DerivedKeys(settings.secret_key)
             bus = TinyBus(engines, standings, Cursors(keys.derive("cursors")))
             tokens, metrics, traffic = PlainTokens(engines), Metrics(), Traffic()
-            denied: list[tuple[str, str]] = []
-
-            async def audit(context: Context, action: str, detail: str) -> None:
-                denied.append((action, detail))
-
-            app = build_app(
+            gate = Gate(redis, namespace=namespace)
+            rig = Rig(
+                FastAPI(), settings, engines, redis, standings, bus, tokens, metrics, traffic, keys, gate
+            )
+            rig.app = build_app(
                 HttpParts(
                     settings=settings,
                     bus=bus,
                     engines=engines,
                     keys=keys,
-                    gate=Gate(redis, namespace=namespace),
+                    gate=gate,
                     standings=standings,
                     authenticators=lambda: {"bearer": tokens},
-                    audit_denied=audit,
+                    audit_denied=rig.audit,
                     modules=[ModuleRoutes("shop", "Shop", [router])],
                     unavailable={"/api/v1/broken": "it is broken"},
                     metrics=metrics,
                     traffic=traffic,
                 )
             )
-            return Rig(app, settings, engines, redis, standings, bus, tokens, metrics, traffic, denied)
+            return rig
 
         yield make
 

@@ -2,6 +2,7 @@ import asyncio
 import uuid
 
 import pytest
+
 from platform_core.http.idempotency import purge_idempotency_keys
 
 
@@ -65,9 +66,7 @@ async def test_a_key_belongs_to_its_caller_and_route(rig, member):
 
 async def test_twenty_at_once_have_one_effect(rig, member):
     headers, body = key(), widget()
-    answers = await asyncio.gather(
-        *(member.post("/widgets", json=body, headers=headers) for _ in range(20))
-    )
+    answers = await asyncio.gather(*(member.post("/widgets", json=body, headers=headers) for _ in range(20)))
     made = [answer for answer in answers if answer.status_code == 201]
     waiting = [answer for answer in answers if answer.status_code == 409]
     assert len(made) + len(waiting) == 20

@@ -3,6 +3,7 @@ import re
 import time
 
 import pytest
+
 from platform_core.cache import Bucket, LocalLimiter
 from platform_core.embedded import embedded_services
 from platform_core.settings import RateLimit

@@ -1,0 +1,188 @@
+import asyncio
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+UUID7 = r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+
+
+@pytest.mark.parametrize("sent", ["abc", "A-Z_0.9~:/+=", "x" * 128])
+async def test_a_safe_request_id_is_kept(visitor, sent):
+    assert (await visitor.get("/who", headers={"X-Request-ID": sent})).headers["x-request-id"] == sent
+
+
+@pytest.mark.parametrize("sent", ["", "a b", "x" * 129, "<script>", "a\x7f", 'a"', "ä".encode()])
+async def test_any_other_is_replaced(visitor, sent):
+    answer = await visitor.get("/who", headers={"X-Request-ID": sent})
+    assert re.fullmatch(UUID7, answer.headers["x-request-id"])
+
+
+async def test_two_request_ids_are_none(visitor):
+    answer = await visitor.get("/who", headers=[("X-Request-ID", "a"), ("X-Request-ID", "b")])
+    assert re.fullmatch(UUID7, answer.headers["x-request-id"])
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize("sent", [TRACE, TRACE.replace("00-", "01-", 1) + "-more"])
+async def test_a_trace_context_is_carried_on(visitor, sent):
+    assert (await visitor.get("/who", headers={"traceparent": sent})).json()["trace"] == sent
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "",
+        "rubbish",
+        TRACE.upper(),
+        TRACE + "-more",
+        TRACE.replace("00-4", "ff-4"),
+        "00-" + "0" * 32 + "-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-" + "0" * 16 + "-01",
+    ],
+)
+async def test_a_broken_trace_context_is_replaced(visitor, sent):
+    made = (await visitor.get("/who", headers={"traceparent": sent})).json()["trace"]
+    assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", made)
+    assert made[3:35] not in sent
+
+
+async def test_every_answer_has_the_security_headers(build):
+    production = await build(PLATFORM_ENV="production")
+    async with production.client() as client:
+        for path in ("/who", "/nowhere", "http://shop.test/docs", "http://shop.test/elsewhere"):
+            headers = (await client.get(path)).headers
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["x-frame-options"] == "DENY"
+            assert headers["referrer-policy"] == "no-referrer"
+            assert headers["strict-transport-security"].startswith("max-age=31536000")
+
+
+async def test_hsts_is_for_production(visitor):
+    assert "strict-transport-security" not in (await visitor.get("/who")).headers
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("shop.test", 200),
+        ("SHOP.test:8000", 200),
+        ("a.b.shop.example", 200),
+        ("[::1]:80", 200),
+        ("shop.example", 400),
+        ("evil.test", 400),
+        ("shop.test.evil.test", 400),
+        ("", 400),
+    ],
+)
+async def test_other_host_names_are_not_served(build, host, status):
+    rig = await build(PLATFORM_ALLOWED_HOSTS="shop.test,*.shop.example,[::1]")
+    async with rig.client() as client:
+        answer = await client.get("/who", headers={"Host": host})
+    assert answer.status_code == status
+    if status == 400:
+        assert answer.json()["type"] == "/problems/unknown-host"
+
+
+async def test_browsers_of_other_origins_are_let_in_only_by_configuration(build, visitor):
+    preflight = {"Origin": "https://app.test", "Access-Control-Request-Method": "PATCH"}
+    answer = await visitor.options("/widgets", headers=preflight)
+    assert "access-control-allow-origin" not in answer.headers
+    rig = await build(PLATFORM_CORS_ORIGINS="https://app.test")
+    async with rig.client() as client:
+        allowed = await client.options("/widgets", headers=preflight)
+        assert allowed.status_code == 200
+        assert allowed.headers["access-control-allow-origin"] == "https://app.test"
+        assert "PATCH" in allowed.headers["access-control-allow-methods"]
+        assert "x-request-id" in allowed.headers
+        refused = await client.get("/widgets", headers={"Origin": "https://app.test"})
+        assert refused.status_code == 401
+        assert refused.headers["access-control-allow-origin"] == "https://app.test"
+        assert "RateLimit" in refused.headers["access-control-expose-headers"]
+        assert "access-control-allow-credentials" not in refused.headers
+        stranger = await client.get("/who", headers={"Origin": "https://evil.test"})
+        assert "access-control-allow-origin" not in stranger.headers
+
+
+async def test_a_failing_route_answers_a_browser_of_an_allowed_origin_too(build):
+    rig = await build(PLATFORM_CORS_ORIGINS="https://app.test")
+    async with rig.client() as client:
+        answer = await client.get("/boom", headers={"Origin": "https://app.test"})
+    assert answer.status_code == 500
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_secrets_are_never_cached(visitor):
+    answer = await visitor.post("/sign-up", json={"name": "a"})
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_while_the_process_ends_new_requests_go_elsewhere_and_old_ones_end(rig, visitor, member):
+    release, arrived = asyncio.Event(), asyncio.Event()
+
+    async def hold():
+        arrived.set()
+        await release.wait()
+
+    rig.bus.before_commit_pause = hold
+    running = asyncio.create_task(member.post("/widgets", json={"name": str(id(release))}))
+    await arrived.wait()
+    draining = asyncio.create_task(rig.traffic.drain(5))
+    await asyncio.sleep(0)
+    answer = await visitor.get("/who")
+    assert answer.status_code == 503
+    assert answer.json()["type"] == "/problems/shutting-down"
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["connection"] == "close"
+    assert not draining.done()
+    release.set()
+    assert (await running).status_code == 201
+    assert await draining == 0
+
+
+async def test_requests_that_take_longer_than_the_grace_are_told(rig, member):
+    release, arrived = asyncio.Event(), asyncio.Event()
+
+    async def hold():
+        arrived.set()
+        await release.wait()
+
+    rig.bus.before_commit_pause = hold
+    running = asyncio.create_task(member.post("/widgets", json={"name": str(id(release))}))
+    await arrived.wait()
+    assert await rig.traffic.drain(0.05) == 1
+    release.set()
+    await running
+
+
+async def test_requests_are_counted_by_route_template_never_by_path(rig, visitor, member):
+    await visitor.get("/echo/one")
+    await visitor.get("/echo/two")
+    await visitor.get("/never/heard/of")
+    await visitor.request("BREW", "/who")
+    found = {
+        tuple(sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(rig.metrics.render().decode())
+        for sample in family.samples
+        if sample.name == "platform_http_requests_total"
+    }
+    assert found[("GET", "shop", "/api/v1/echo/{text}", "200")] == 2
+    assert found[("GET", "platform", "unmatched", "404")] == 1
+    assert found[("other", "platform", "unmatched", "405")] == 1
+    assert "/echo/one" not in rig.metrics.render().decode()
+    assert "platform_http_request_duration_seconds_bucket" in rig.metrics.render().decode()
+
+
+async def test_each_request_is_one_line_in_the_log(visitor, member, capsys):
+    await member.get("/widgets", headers={"X-Request-ID": "mine"})
+    line = capsys.readouterr().out.splitlines()[-1]
+    for part in ("route=/api/v1/widgets", "status=200", "request_id=mine", "method=GET", "ip=192.0.2.1"):
+        assert part in re.sub("\x1b\\[[0-9;]*m", "", line)
+    assert "user_id=None" not in line
+
+
+async def test_a_synchronous_endpoint_runs_in_the_context_of_its_request(visitor):
+    answer = await visitor.get("/sync", headers={"X-Request-ID": "mine"})
+    assert answer.json() == {"who": "mine"}
