@@ -163,13 +163,15 @@ async def test_b10_a_redis_that_swallows_everything_delays_no_request_by_a_secon
         token = await _logged_in(house, api, "ada")
         me = await house.visitor(api.url, token)
         redis_server.freeze()
-        slowest = []
         for _ in range(3):  # other programs of this machine may slow down one round, not all of them
-            slowest.append(max(await _load(house, api, me)))
-            if slowest[-1] < 1:
+            seconds = await _load(house, api, me)
+            slowest, median = max(seconds), statistics.median(seconds)
+            if slowest < 1 and median < 0.15:
                 break
-        record_property("slowest request, seconds", round(min(slowest), 3))
-        assert min(slowest) < 1
+        record_property("slowest and median request, seconds", (round(slowest, 3), round(median, 3)))
+        assert slowest < 1
+        # a time-out is 0.2 s: most requests met none
+        assert median < 0.15
         assert await _readiness(api) == (200, "degraded", True)
         record_property("seconds to settle by polling", round(await house.settled(), 2))
         redis_server.thaw()
