@@ -253,7 +253,7 @@ async def test_row_51_two_administrators_who_go_at_once_do_not_both_go(
     platform: PlatformFactory, how: str
 ) -> None:
     async with platform(["user_management"], seed=essentials) as p:
-        for number in range(5):
+        for number in range(3):
             one = await sign_up(p, f"one{number}", permissions=["*"])
             two = await sign_up(p, f"two{number}", permissions=["*"])
             others = await p.sql(

@@ -1,5 +1,4 @@
 import asyncio
-import statistics
 import time
 
 import pytest
@@ -99,15 +98,17 @@ async def test_row_32_every_refusal_takes_the_same_time(platform: PlatformFactor
     settings = {"PLATFORM_USER_MANAGEMENT_BCRYPT_COST": "8"}
     async with platform(["user_management"], seed=essentials, settings=settings) as p:
         cases = await _refusals(p)
-        took: dict[str, list[float]] = {name: [] for name in cases}
-        for _ in range(30):
+        quickest = dict.fromkeys(cases, 60.0)
+        for rounds in range(1, 61):
             for name, body in cases.items():
                 before = time.perf_counter()
                 await p.client.post("/api/v1/auth/login", json=body)
-                took[name].append(time.perf_counter() - before)
-        # the quickest third: other processes of this machine must not decide
-        medians = {name: statistics.median(sorted(times)[:10]) for name, times in took.items()}
-        assert max(medians.values()) - min(medians.values()) < 0.010, medians
+                quickest[name] = min(quickest[name], time.perf_counter() - before)
+            # minima, because other processes of this machine must not decide; they meet, unless a hash is missing
+            spread = max(quickest.values()) - min(quickest.values())
+            if rounds >= 10 and spread < 0.010:
+                return
+        raise AssertionError(quickest)
 
 
 async def test_an_unverified_account_may_log_in(platform: PlatformFactory) -> None:
@@ -204,9 +205,12 @@ async def test_row_46_a_flood_of_logins_leaves_the_rest_alone(platform: Platform
         await sign_up(p, "eve")
         flood = [asyncio.create_task(log_in(p, "eve@example.com", "wrong")) for _ in range(200)]
         await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
-        before = time.perf_counter()
-        assert (await p.client.get("/health/live")).status_code == 200
-        assert time.perf_counter() - before < 0.2
+        took = []
+        for _ in range(5):
+            before = time.perf_counter()
+            assert (await p.client.get("/health/live")).status_code == 200
+            took.append(time.perf_counter() - before)
+        assert min(took) < 0.2, "the machine may be busy, the event loop is not"
         statuses = await asyncio.gather(*flood)
         assert set(statuses) == {401, 429}
         assert statuses.count(401) == hasher_of(p).hash_calls - 2 < 200, (
@@ -226,12 +230,14 @@ async def test_a_cheaper_hash_is_replaced_by_the_next_login(platform: PlatformFa
         assert await log_in(q, "eve@example.com") == 200
 
 
-async def test_a_failed_login_is_audited_with_its_origin(platform: PlatformFactory) -> None:
+async def test_row_84_a_failed_login_is_audited_with_whose_it_was_and_from_where(
+    platform: PlatformFactory,
+) -> None:
     async with platform(["user_management"], seed=essentials) as p:
-        await sign_up(p, "eve")
+        eve = await sign_up(p, "eve")
         await log_in(p, "eve@example.com", "wrong", ip="10.9.8.7")
         lines = await p.audit("user_management.log_in")
-        assert [line.outcome for line in lines] == ["done", "refused"]
+        assert [(line.outcome, line.resource_id) for line in lines] == [("done", eve.id), ("refused", eve.id)]
         [row] = await p.sql("SELECT host(ip) AS ip FROM audit.audit_logs ORDER BY id DESC LIMIT 1")
         assert row["ip"] == "10.9.8.7"
 

@@ -82,7 +82,7 @@ async def test_row_17_of_fifty_parallel_refreshes_exactly_one_wins(
         platform(["user_management"], beside=p) as q,
     ):
         token = (await sign_up(p, "eve")).refresh_token
-        for _ in range(5):
+        for _ in range(3):
             answers = await asyncio.gather(
                 *(refresh(q if replicas == 2 and n % 2 else p, token) for n in range(50))
             )
@@ -92,7 +92,7 @@ async def test_row_17_of_fifty_parallel_refreshes_exactly_one_wins(
             assert {problem["type"] for problem in losers} == {"/problems/refresh-superseded"}
             token = winners[0]["refresh_token"]
         rows = await p.sql("SELECT spent_at FROM user_management.refresh_tokens")
-        assert (len(rows), sum(row["spent_at"] is None for row in rows)) == (6, 1)
+        assert (len(rows), sum(row["spent_at"] is None for row in rows)) == (4, 1)
         assert await p.events(SessionReuseDetected) == []
 
 
@@ -100,7 +100,7 @@ async def test_row_18_nothing_that_a_racing_refresh_made_outlives_the_logout(
     platform: PlatformFactory,
 ) -> None:
     async with platform(["user_management"], seed=essentials) as p:
-        for number in range(15):
+        for number in range(8):
             eve = await sign_up(p, f"eve{number}")
             (status, pair), farewell = await asyncio.gather(
                 refresh(p, eve.refresh_token), eve.client.post("/api/v1/auth/logout")
@@ -188,6 +188,14 @@ async def test_logging_out_stops_every_token_of_the_session_at_once_on_every_pro
             assert await status_of_me(replica, other.access_token) == 200
         assert (await refresh(p, eve.refresh_token))[0] == 401
         assert (await eve.client.post("/api/v1/auth/logout")).status_code == 401
+
+
+async def test_of_two_who_log_out_at_once_both_are_told_so(platform: PlatformFactory) -> None:
+    async with platform(["user_management"], seed=essentials) as p:
+        eve = await sign_up(p, "eve")
+        answers = await asyncio.gather(*(eve.client.post("/api/v1/auth/logout") for _ in range(8)))
+        assert {answer.status_code for answer in answers} <= {204, 401}
+        assert 204 in {answer.status_code for answer in answers}
 
 
 async def test_row_b9_a_logout_survives_a_redis_that_forgets_everything(platform: PlatformFactory) -> None:

@@ -127,7 +127,7 @@ def described(user: User, **changes: str | None) -> None:
         "http://printer.local/",
         "http://metadata.google.internal/",
         "http://intranet/",
-        "http://user:secret@example.com/",
+        "http://user:secret@example.com/",  # pragma: allowlist secret
         "file:///etc/passwd",
         "javascript:alert(1)",
         "data:image/png;base64,AA",

@@ -69,7 +69,7 @@ async def change_password(
     if seconds is not None:
         raise TooManyFailedLogins(retry_after_seconds=seconds)
     if not await hasher.verify(command.current_password, user.password_hash):
-        seconds = await failures.count(user.email)
+        seconds = await failures.count(user.email, user)
         return Refused(
             WrongPassword() if seconds is None else TooManyFailedLogins(retry_after_seconds=seconds)
         )

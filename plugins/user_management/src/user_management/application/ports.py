@@ -103,9 +103,12 @@ class LoginFailures(Protocol):
         """Return for how many seconds nobody gets in as `email` from where this request comes from, or None."""
         ...
 
-    async def count(self, email: str) -> int | None:
+    async def count(self, email: str, user: User | None) -> int | None:
         """
         Count one more failure.
+
+        Args:
+            user: whose account it is, for the audit trail; None where there is none.
 
         Returns: None while it was within what is allowed; else for how many seconds nobody gets in, so that
             of many parallel guesses no more than allowed are told apart from the rest.
@@ -151,8 +154,10 @@ class Sessions(Protocol):
         """
         ...
 
-    def end(self, session_id: UUID, *, user_id: UUID, reason: str, now: datetime) -> None:
-        """Revoke one session of a user; the commit fails with `NotFound` if it is not theirs or has ended."""
+    def end(
+        self, session_id: UUID, *, user_id: UUID, reason: str, now: datetime, must_exist: bool = True
+    ) -> None:
+        """Revoke one session of a user; the commit fails with `NotFound` if it must exist and does not any more."""
         ...
 
     def end_reused(self, state: RefreshState, *, now: datetime) -> None:

@@ -84,7 +84,7 @@ async def log_in(
     user = await users.find_by_email(email)
     is_right = await hasher.verify(command.password, user.password_hash if user else None)
     if user is None or user.password_hash is None or not is_right or not user.is_active:
-        seconds = await failures.count(email)
+        seconds = await failures.count(email, user)
         return Refused(
             InvalidCredentials() if seconds is None else TooManyFailedLogins(retry_after_seconds=seconds)
         )
@@ -152,10 +152,12 @@ class LogOut(Command[None]):
 async def log_out(
     command: LogOut, sessions: Sessions, standings: Standings, principal: Principal, clock: Clock
 ) -> None:
-    """Its tokens stop working at once, on every process."""
+    """Its tokens stop working at once, on every process; of two who log out at once both are told so."""
     user_id = own_id(principal)
     if principal.session_id is not None:
-        sessions.end(principal.session_id, user_id=user_id, reason="logout", now=clock.now())
+        sessions.end(
+            principal.session_id, user_id=user_id, reason="logout", now=clock.now(), must_exist=False
+        )
         standings.revoke(sessions=[principal.session_id])
 
 

@@ -56,7 +56,7 @@ class SqlLoginFailures:
         now = self._clock.now()
         return _longest([windows[row["key"]].locked_for(row["moments"], now) for row in rows])
 
-    async def count(self, email: str) -> int | None:
+    async def count(self, email: str, user: User | None) -> int | None:
         windows, now = self._windows(email), self._clock.now()
         await self._uow.begin()
         waits: list[int | None] = []
@@ -64,6 +64,11 @@ class SqlLoginFailures:
         for key, window in windows.items():
             row = await self._uow.fetch_one(_COUNT.bindparams(key=key, now=now, kept=window.count + 1))
             waits.append(window.locked_for(row["moments"][:-1], now) if row else None)
+        # nothing new, but it tells the trail whose account it was; written for unknown ones too, for the same time
+        self._uow.write(
+            update(login_failures).where(login_failures.c.key == _account(email)).values(updated_at=now),
+            resource=None if user is None else (USERS.name, user.id),
+        )
         return _longest(waits)
 
     def forgive(self, email: str) -> None:
@@ -190,7 +195,9 @@ class SqlSessions:
             insert(refresh_tokens).values(hash=_hash(successor), session_id=state.session_id, created_at=now)
         )
 
-    def end(self, session_id: UUID, *, user_id: UUID, reason: str, now: datetime) -> None:
+    def end(
+        self, session_id: UUID, *, user_id: UUID, reason: str, now: datetime, must_exist: bool = True
+    ) -> None:
         self._uow.write(
             update(user_sessions)
             .where(
@@ -200,7 +207,7 @@ class SqlSessions:
                 user_sessions.c.expires_at > now,
             )
             .values(revoked_at=now, revoked_reason=reason),
-            expect=1,
+            expect=1 if must_exist else None,
             otherwise=NotFound,
             resource=(_SESSION, session_id),
         )
