@@ -128,7 +128,7 @@ def _put(
 
 
 def statements(module: str, link: Link) -> Iterator[sql.Composed]:
-    """Yield the SQL that puts one link in place and remembers it; the last reads the whole table, blocking nobody."""
+    """Yield the SQL that puts one link in place and remembers it; reading the whole table blocks nobody."""
     target_module, target_table, target_column = link.target.split(".")
     names = {
         "table": sql.Identifier(module, link.table),
@@ -143,26 +143,35 @@ def statements(module: str, link: Link) -> Iterator[sql.Composed]:
         "ALTER TABLE {table} ADD CONSTRAINT {constraint} FOREIGN KEY ({column}) REFERENCES {target} ({key})"
         " ON DELETE {action} NOT VALID"
     ).format(**names)
-    yield _forget(module, link)
-    yield sql.SQL("UPDATE platform.modules SET links = links || {} WHERE name = {}").format(
-        sql.Literal(Jsonb([_plain(link)])), sql.Literal(module)
-    )
+    yield from _remember(module, link, valid=False)
     yield sql.SQL("ALTER TABLE {table} VALIDATE CONSTRAINT {constraint}").format(**names)
+    yield from _remember(module, link, valid=True)
 
 
 def _add(connection: psycopg.Connection[Any], module: str, link: Link) -> None:
-    *together, validate = statements(module, link)
+    *together, validate, forget, remember = statements(module, link)
     with connection.transaction():
         for statement in together:
             connection.execute(statement)
     # apart from the others: it holds no lock that readers or writers would wait for, however long it takes
     connection.execute(validate)
+    with connection.transaction():
+        connection.execute(forget)
+        connection.execute(remember)
+
+
+def _remember(module: str, link: Link, *, valid: bool) -> Iterator[sql.Composed]:
+    """Note a link, valid once every row was looked at."""
+    yield _forget(module, link)
+    yield sql.SQL("UPDATE platform.modules SET links = links || {} WHERE name = {}").format(
+        sql.Literal(Jsonb([{**_plain(link), "valid": valid}])), sql.Literal(module)
+    )
 
 
 def _forget(module: str, link: Link) -> sql.Composed:
     return sql.SQL(
         "UPDATE platform.modules SET links = coalesce((SELECT jsonb_agg(x) FROM jsonb_array_elements(links) AS x"
-        " WHERE x <> {}), '[]') WHERE name = {}"
+        " WHERE NOT x @> {}), '[]') WHERE name = {}"
     ).format(sql.Literal(Jsonb(_plain(link))), sql.Literal(module))
 
 

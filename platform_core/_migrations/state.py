@@ -156,7 +156,9 @@ def state_of(rows: Iterable[Sequence[Any]], modules: Sequence[ModuleMigrations])
         if kind == "revision":
             applied.setdefault(module, {})[value] = detail
         else:
-            stored = tuple(Link(x["table"], x["column"], x["target"], x["on_delete"]) for x in links)
+            stored = tuple(
+                Link(x["table"], x["column"], x["target"], x["on_delete"]) for x in links if x["valid"]
+            )
             remembered[module] = Remembered(value, detail, usable, stored)
     states = {
         module.name: _state(module, applied.get(module.name, {}), is_new=module.name not in remembered)
