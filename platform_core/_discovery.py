@@ -340,11 +340,12 @@ def _order(plugins: Mapping[str, Plugin], findings: _Findings) -> list[Plugin]:
     while circle := _circle(graph):
         problem = f"{' → '.join(circle)} need each other in a circle"
         members = by_standing(plugins[name] for name in circle[1:])
-        error = PluginCycle(members[0].name, problem, "let one side react to the other's events instead")
-        findings.add(error, members[0])
         for plugin in members:
+            error = PluginCycle(plugin.name, problem, "let one side react to the other's events instead")
+            if plugin is members[0]:  # told once, of a required one if there is any
+                findings.add(error, plugin)
             plugin.error = plugin.error or error
-            ordered.append(plugin)
+        ordered += members
         graph = {name: needs - {*circle} for name, needs in graph.items() if name not in circle}
     sorter: TopologicalSorter[str] = TopologicalSorter(graph)
     sorter.prepare()

@@ -809,7 +809,8 @@ class _Checks:
             elif name in owners and owners[name] is not event:
                 problem = f"{owners[name].__qualname__} and {event.__qualname__} are both called {name}"
                 self._fail(plugin, NameCollision(module, problem, "rename one of them"))
-            owners[name] = event
+            else:
+                owners[name] = event
 
     def _check_routes(self) -> None:
         from platform_core.http.assembly import ModuleRoutes, check_routes

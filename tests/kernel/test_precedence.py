@@ -28,6 +28,10 @@ class OpenVault(Command[str]): ...
 @dataclass(frozen=True, kw_only=True)
 class LookIntoVault(Query[str]): ...
 
+@dataclass(frozen=True, kw_only=True)
+class VaultOpened(Event):
+    wire_name: ClassVar[str] = "victim.vault_opened"
+
 class Guard:
     scheme = "guarded"
 
@@ -106,6 +110,11 @@ THEFTS = {
         "    wire_name: ClassVar[str] = 'victim.open_vault'\nasync def mine(command: Mine) -> str: return 'mine'\n"
         "@hookimpl\ndef register_services():\n    return Services(commands={Mine: mine})",
         "it handles victim.open_vault, which is not its own",
+    ),
+    "an event's name": (
+        "@dataclass(frozen=True, kw_only=True)\nclass Mine(Event):\n"
+        "    wire_name: ClassVar[str] = 'victim.vault_opened'",
+        "the event Mine is called 'victim.vault_opened'",
     ),
     "a health check": (
         "async def bad() -> None: raise OSError\n"
