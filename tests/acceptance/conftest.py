@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from platform_core.testing import RunningProcess, run_process
+from platform_core.testing import PluginSource, RunningProcess, run_process
 from user_management.testing import settings_for_tests
 
 HERE = Path(__file__).parent
@@ -79,9 +80,30 @@ class Machine:
         [wheel] = wheels.glob("*.whl")
         return wheel
 
-    def install(self, *wheels: Path) -> None:
-        """`pip install`, checking what the wheels require."""
-        self.pip("install", "--quiet", "--no-index", *map(str, wheels))
+    def pack(self, source: PluginSource) -> Path:
+        """Make the wheel of a plugin that exists in a test only; a wheel is a zip file with metadata and a list."""
+        folder = self.home / "source" / (source.distribution or source.name)
+        folder.mkdir(parents=True)
+        source.write(folder)
+        [metadata] = folder.glob("*.dist-info")
+        (metadata / "WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        (metadata / "RECORD").write_text("".join(f"{path.relative_to(folder)},,\n" for path in files))
+        wheel = self.home / f"{metadata.stem}-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            for path in (*files, metadata / "RECORD"):
+                archive.write(path, path.relative_to(folder))
+        return wheel
+
+    def install(self, *wheels: Path, whatever_they_require: bool = False) -> None:
+        """
+        `pip install`.
+
+        Args:
+            whatever_they_require: also where something that a wheel requires is missing, or too old.
+        """
+        options = ["--no-deps"] if whatever_they_require else []
+        self.pip("install", "--quiet", "--no-index", *options, *map(str, wheels))
 
     def uninstall(self, distribution: str) -> None:
         self.pip("uninstall", "--quiet", "--yes", distribution)
