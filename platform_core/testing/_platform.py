@@ -345,7 +345,7 @@ class Factory:
             source |= settings or {}
             clock = beside.clock if beside else ManualClock()
             kernel = Kernel.load(read_settings(source), source, clock=clock)
-            database_url = beside.database_url if beside else await self._database(kernel, stack)
+            database_url = await self._database(kernel, stack, beside)
             _write_down(source, database_url)
             p = RunningPlatform(kernel, clock, source, database_url, catcher)
             stack.push_async_callback(p._stack.aclose)
@@ -355,12 +355,17 @@ class Factory:
                 await seed(p)
             yield p
 
-    async def _database(self, kernel: Kernel, stack: contextlib.AsyncExitStack) -> str:
+    async def _database(
+        self, kernel: Kernel, stack: contextlib.AsyncExitStack, beside: RunningPlatform | None
+    ) -> str:
         migrations = kernel.migrations
 
         def migrate(url: str) -> None:
             upgrade(url, migrations, roles=True).raise_for_failures()
 
+        if beside is not None:
+            await asyncio.to_thread(migrate, beside.database_url)  # this one may have further plugins
+            return beside.database_url
         databases = self.databases()
         key = _fingerprint(
             [module.directory for module in migrations], [module.name for module in migrations]

@@ -299,12 +299,18 @@ def _sweep_templates(connection: psycopg.Connection[tuple[object, ...]]) -> None
                 sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(str(name)))
             )
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(str(name))))
-        roles = connection.execute(
-            "SELECT rolname FROM pg_roles WHERE rolname LIKE %s", (f"{name}_%",)
-        ).fetchall()
-        for (role,) in roles:
-            with contextlib.suppress(psycopg.Error):
-                connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(str(role))))
+        _drop_roles(connection, f"{name}_%")
+
+
+def _drop_roles(connection: psycopg.Connection[tuple[object, ...]], like: str) -> None:
+    """Drop database roles; they belong to the whole server and survive their database."""
+    import psycopg
+    from psycopg import sql
+
+    roles = connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE %s", (like,)).fetchall()
+    for (role,) in roles:
+        with contextlib.suppress(psycopg.Error):  # a copy in another run may still need it
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(str(role))))
 
 
 _OUTDATED = (
@@ -319,6 +325,7 @@ def _drop(connection: psycopg.Connection[tuple[object, ...]], run: str) -> None:
         connection.execute(
             sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(str(name)))
         )
+    _drop_roles(connection, f"{PREFIX}{run}_%")
 
 
 _LIST = "SELECT datname FROM pg_database WHERE datname LIKE %s"

@@ -135,11 +135,14 @@ class OutboxConformance(ABC):
         assert [event.aggregate_id for event in await p.events()] == identities
 
     async def test_nothing_is_stored_of_what_did_not_commit(self, p: RunningPlatform) -> None:
-        with pytest.raises(RuntimeError, match="changed my mind"):
+        async def change_ones_mind() -> None:
             async with self.unit_of_work(p) as (outbox, jobs):
                 outbox.emit(self.event, aggregate_type="conformance.thing", aggregate_id=new_id())
                 jobs.later(self.task)
                 raise RuntimeError("changed my mind")
+
+        with pytest.raises(RuntimeError, match="changed my mind"):
+            await change_ones_mind()
         assert await p.events() == []
         assert await p.deliveries() == []
 
@@ -305,7 +308,7 @@ class HandlerConformance(ABC):
 
     @abstractmethod
     async def effects_count(self, p: RunningPlatform) -> int:
-        """Count what the handler has done: rows, mails that are queued, …"""
+        """Count what the handler has done, such as rows or queued mails."""
 
     async def _claimed(self, p: RunningPlatform, lease_seconds: float) -> _outbox.Delivery:
         engine = p.kernel.engines.commands(KERNEL)

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from user_management.testing import essentials, sign_up
 
 from platform_core.domain import new_id
 from platform_core.security import Authenticator
 from platform_core.testing import PlatformFactory, RunningPlatform
 from platform_core.testing.conformance import AuthenticatorConformance
+from user_management.testing import essentials, sign_up
 
 
 class TestBearerTokens(AuthenticatorConformance):

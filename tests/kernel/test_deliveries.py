@@ -1,4 +1,4 @@
-"""Deliveries: each handler gets each event, once, in order per aggregate, and nobody waits for somebody else's trouble."""
+"""Each handler gets each event, once, in order per aggregate, and nobody waits for somebody else's trouble."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -313,7 +313,7 @@ async def test_a_running_worker_is_woken_by_redis_in_another_process(
             await asyncio.sleep(0.5)
             await p.execute(OpenAccount(owner="Ada"))
             async with asyncio.timeout(5):
-                while await entries(p) != ["welcome Ada"]:
+                while await entries(p) != ["welcome Ada"]:  # noqa: ASYNC110  # the database is polled
                     await asyncio.sleep(0.02)
             worker.stop()
             await running

@@ -9,7 +9,6 @@ from ledger.application import OpenAccount
 from platform_core.scheduler import Scheduler, last_tick
 from platform_core.testing import PlatformFactory, RunningPlatform
 
-
 LEDGER = Path(__file__).parent / "plugins" / "ledger"
 
 
@@ -25,7 +24,7 @@ async def jobs(p: RunningPlatform) -> int:
 async def until(condition: object, seconds: float = 10) -> None:
     assert callable(condition)
     async with asyncio.timeout(seconds):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110  # the database is polled
             await asyncio.sleep(0.02)
 
 

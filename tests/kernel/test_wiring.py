@@ -1,4 +1,4 @@
-"""What handlers and services ask for is planned at start; whatever does not fit is told with the chain that led there."""
+"""What handlers and services ask for is planned at start; what does not fit is told with the chain that led there."""
 
 from dataclasses import replace
 

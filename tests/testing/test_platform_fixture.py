@@ -1,8 +1,10 @@
 """What the fixture `platform` promises to module authors."""
 
+import asyncio
 import os
 import smtplib
 import sys
+import time
 from email.message import EmailMessage
 from pathlib import Path
 
@@ -73,15 +75,13 @@ async def test_the_database_is_gone_when_the_test_is_over(
 ) -> None:
     async with platform(extra=[LEDGER]) as p:
         url = p.database_url
-    import time
-
     end = time.monotonic() + 20
     with psycopg.connect(platform_databases._url) as connection:
         while connection.execute(
             "SELECT FROM pg_database WHERE datname = %s", [url.split("/")[-1].split("?")[0]]
         ).fetchone():
             assert time.monotonic() < end
-            time.sleep(0.05)
+            await asyncio.sleep(0.05)
 
 
 async def test_events_deliveries_jobs_and_lines_can_be_looked_at(p: RunningPlatform) -> None:
@@ -136,7 +136,6 @@ async def test_mails_arrive_at_a_real_server(platform: PlatformFactory) -> None:
         url = p.kernel.settings.smtp_url
         assert url is not None
         port = int(url.get_secret_value().rpartition(":")[2])
-        import asyncio
 
         def send() -> None:
             with smtplib.SMTP("127.0.0.1", port) as server:

@@ -73,15 +73,20 @@ def test_one_that_takes_too_long_is_told_and_ended() -> None:
     with run_process(
         [sys.executable, "-c", "import time; print('x', flush=True); time.sleep(60)"], ready="x"
     ) as process:
-        with pytest.raises(ProcessProblem, match="no line matches 'never' within 0.1 s"):
+        with pytest.raises(ProcessProblem, match=r"no line matches 'never' within 0\.1 s"):
             process.wait_for_line("never", timeout_seconds=0.1)
-        with pytest.raises(ProcessProblem, match="it still runs after 0.1 s"):
+        with pytest.raises(ProcessProblem, match=r"it still runs after 0\.1 s"):
             process.wait(timeout_seconds=0.1)
     assert gone(process.pid)
 
 
 def test_it_can_be_asked_to_end() -> None:
-    script = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('x', flush=True); time.sleep(60)"
+    script = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+print("x", flush=True)
+time.sleep(60)
+"""
     with run_process([sys.executable, "-c", script], ready="x") as process:
         assert process.terminate() == 7
 

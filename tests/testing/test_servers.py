@@ -65,7 +65,7 @@ def test_a_run_that_asks_for_nothing_starts_and_imports_nothing(
         import sys
 
         def test_nothing_heavy_is_there():
-            heavy = {"fastapi", "sqlalchemy", "psycopg", "redis", "taskiq", "platform_core.app", "platform_core.embedded"}
+            heavy = {"fastapi", "sqlalchemy", "psycopg", "redis", "taskiq", "platform_core.app"}
             assert heavy & set(sys.modules) == set()
         """
     )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Protocol
 from uuid import UUID
 
 from annotated_types import Len
-from platform_core.domain import Command, Query, Refused, new_id
-from platform_core.ports import Clock, EventMetadata, Execute, Jobs, Outbox
 
 from ledger.contracts import AccountOpened, AccountView, Deposited
 from ledger.domain import Account, WrongPin
+from platform_core.domain import Command, Query, Refused, new_id
+from platform_core.ports import Clock, EventMetadata, Execute, Jobs, Outbox
 
 
 class AccountRepository(Protocol):
@@ -147,7 +148,7 @@ async def withdraw(command: Withdraw, accounts: AccountRepository, clock: Clock)
     return view(account)
 
 
-async def check_pin(command: CheckPin, accounts: AccountRepository, clock: Clock) -> None | Refused:
+async def check_pin(command: CheckPin, accounts: AccountRepository, clock: Clock) -> Refused | None:
     account = await accounts.get(command.account_id)
     if account.pin != command.pin:
         account.note_failure(clock.now())
@@ -207,7 +208,5 @@ async def note_deposit(event: Deposited, journal: Journal, metadata: EventMetada
 async def seed_house(execute: Execute) -> None:
     from ledger.domain import OwnerTaken
 
-    try:
+    with contextlib.suppress(OwnerTaken):
         await execute(OpenAccount(owner="the house"))
-    except OwnerTaken:
-        pass

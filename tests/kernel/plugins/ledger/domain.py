@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from ledger.contracts import AccountOpened, Deposited
 from platform_core.domain import Aggregate
 from platform_core.errors import DomainError, Kind
-
-from ledger.contracts import AccountOpened, Deposited
 
 
 class OwnerTaken(DomainError, kind=Kind.CONFLICT):

@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from platform_core.db import (
-    AggregateMap,
-    Children,
-    Reads,
-    Repository,
-    UnitOfWork,
-    aggregate_columns,
-    module_metadata,
-)
-from platform_core.domain import new_id
-from platform_core.errors import NotFound
 from sqlalchemy import (
     Column,
     DateTime,
@@ -33,6 +22,17 @@ from sqlalchemy.dialects.postgresql import JSONB
 from ledger.application import GetAccount
 from ledger.contracts import AccountView
 from ledger.domain import Account, OwnerTaken
+from platform_core.db import (
+    AggregateMap,
+    Children,
+    Reads,
+    Repository,
+    UnitOfWork,
+    aggregate_columns,
+    module_metadata,
+)
+from platform_core.domain import new_id
+from platform_core.errors import NotFound
 
 METADATA = module_metadata("ledger")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
+from ledger import application, contracts, infrastructure
 from platform_core import hookimpl
 from platform_core.declarations import (
     HealthCheck,
@@ -22,9 +23,10 @@ from platform_core.declarations import (
     per_unit_of_work,
 )
 
-from ledger import application, contracts, infrastructure
-
 QUICK = Retry(attempts_count=3, first_seconds=0.05, longest_seconds=0.1)
+
+SLOW = Retry(attempts_count=3, first_seconds=60)
+"""No test waits so long by accident; `deliver(skip_waits=True)` gets past it."""
 
 
 @hookimpl
@@ -60,8 +62,8 @@ def register_migrations() -> Migrations:
 @hookimpl
 def register_event_handlers() -> Sequence[Subscription]:
     return [
-        on(contracts.AccountOpened, application.greet_owner, name="ledger.greet_owner", retry=QUICK),
-        on(contracts.Deposited, application.note_deposit, name="ledger.note_deposit", retry=QUICK),
+        on(contracts.AccountOpened, application.greet_owner, name="ledger.greet_owner", retry=SLOW),
+        on(contracts.Deposited, application.note_deposit, name="ledger.note_deposit", retry=SLOW),
     ]
 
 
