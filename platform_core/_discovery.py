@@ -458,6 +458,10 @@ class Hooks:
         """Active plugins in the order in which names are theirs."""
         return by_standing(self.active)
 
+    def plugin(self, name: str) -> Plugin:
+        """Return the plugin of that name, failed or not."""
+        return next(plugin for plugin in self.plugins if plugin.name == name)
+
     def fail(self, plugin: Plugin, error: StartupError) -> None:
         """Note that `plugin` cannot run; `settle` decides what follows."""
         self._findings.add(error, plugin)

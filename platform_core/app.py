@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
 import structlog
 from fastapi import APIRouter
-from pydantic import BaseModel
 
 from platform_core import __version__, _audit, _operations, _outbox
 from platform_core._bus import BeforeCommit, Bus, EventHandler, Handler
+from platform_core._checks import Checks
+from platform_core._declared import Declared, collect
 from platform_core._discovery import KERNEL, Hooks, Manifest, Plugin, PluginHung, deadline, discover
 from platform_core._engines import Engines
 from platform_core._migrations import DatabaseState, ModuleMigrations, module_migrations, read_database
@@ -33,24 +33,13 @@ from platform_core.context import Context, current
 from platform_core.db import Cursors, Reads, UnitOfWork
 from platform_core.declarations import (
     HealthCheck,
-    Migrations,
-    Permission,
-    Schedule,
     Scope,
-    Seed,
-    Services,
-    Subscription,
     Task,
 )
-from platform_core.domain import Command, Event, Query
+from platform_core.domain import Command, Query
 from platform_core.errors import (
-    ForbiddenInteraction,
     HookFailed,
-    InvalidManifest,
-    MissingService,
-    NameCollision,
     OperationError,
-    StartupError,
 )
 from platform_core.http.routing import API_PREFIX
 from platform_core.keys import DerivedKeys
@@ -70,7 +59,7 @@ from platform_core.ports import (
 )
 from platform_core.scheduler import Chore, Scheduler
 from platform_core.security import Authenticator, Principal
-from platform_core.settings import KernelSettings, environment, read_module_settings
+from platform_core.settings import KernelSettings, environment
 from platform_core.standings import StandingCache, UowStandings
 from platform_core.tasks import Bell
 from platform_core.worker import Worker
@@ -95,43 +84,6 @@ _BUILT_IN = Plugin(
 )
 
 
-_RETURNS: Mapping[str, tuple[Any, bool]] = {
-    "register_settings": (type(BaseModel), False),
-    "register_services": (Services, False),
-    "register_event_handlers": (Subscription, True),
-    "register_permissions": (Permission, True),
-    "register_migrations": (Migrations, False),
-    "register_seeds": (Seed, True),
-    "register_health_checks": (HealthCheck, True),
-    "register_routes": (APIRouter, True),
-    "register_tasks": (Task | Schedule, True),
-    "authenticate": (type, False),
-}
-"""Hook → what it returns, and whether a sequence of it."""
-
-
-@dataclass
-class Declared:
-    """
-    What one plugin's hooks returned.
-
-    Attributes:
-        settings: its validated settings object, None when it has none.
-    """
-
-    settings: Any = None
-    services: Services = field(default_factory=Services)
-    subscriptions: Sequence[Subscription] = ()
-    tasks: Sequence[Task] = ()
-    schedules: Sequence[Schedule] = ()
-    permissions: Sequence[Permission] = ()
-    routers: Sequence[Any] = ()
-    migrations: Migrations | None = None
-    seeds: Sequence[Seed] = ()
-    health_checks: Sequence[HealthCheck] = ()
-    authenticator: type[Authenticator] | None = None
-
-
 class Kernel:
     """
     The platform with its installed plugins, checked and wired, not yet connected to anything.
@@ -147,7 +99,7 @@ class Kernel:
     def __init__(
         self, settings: KernelSettings, hooks: Hooks, source: Mapping[str, str], clock: Clock
     ) -> None:
-        self.settings, self._hooks, self._source, self.clock = settings, hooks, source, clock
+        self.settings, self._hooks, self.clock = settings, hooks, clock
         self.engines = Engines(settings)
         self.keys = DerivedKeys(settings.secret_key)
         self.metrics = Metrics()
@@ -158,7 +110,9 @@ class Kernel:
         self._bell: Bell | None = None
         self.declared: dict[str, Declared] = {}
         self.unavailable: dict[str, str] = {}
-        self._collect()
+        self.declared = collect(hooks, source)
+        Checks(hooks, self.declared, settings).run()
+        self._forget_failed()
         self._wire()
 
     @classmethod
@@ -211,7 +165,7 @@ class Kernel:
                 status=plugin.status,
                 schema=plugin.name,
                 requires=list(plugin.requires),
-                contributes=_contributions(self.declared.get(plugin.name, Declared())),
+                contributes=self.declared.get(plugin.name, Declared()).contributions,
                 error=str(plugin.error) if plugin.error else None,
             )
             for plugin in self.plugins
@@ -230,9 +184,7 @@ class Kernel:
             for name, handler in self.bus.subscribers.items()
         ]
         tasks = [
-            (name, None, module)
-            for module, declared in self.declared.items()
-            for name in _names(declared.tasks)
+            (name, None, module) for module, declared in self.declared.items() for name in declared.task_names
         ]
         return [*events, *tasks]
 
@@ -337,7 +289,7 @@ class Kernel:
         state = await self._read_database()
         self.engines.roles = state.roles if self.settings.database_roles else {}
         for module in state.not_ready:
-            plugin = self._plugin(module.name)
+            plugin = self._hooks.plugin(module.name)
             if not plugin.is_required:  # a required one makes the process unready until somebody migrates
                 self._hooks.fail(
                     plugin, HookFailed(plugin.name, f"migration: {module}", "run: platform db upgrade")
@@ -389,56 +341,6 @@ class Kernel:
 
     # ── assembly ─────────────────────────────────────────────────────────────────────────────────
 
-    def _collect(self) -> None:
-        hooks = self._hooks
-        declared = {plugin.name: Declared() for plugin in hooks.plugins}
-        for name, model in self._returned("register_settings"):
-            try:
-                declared[name].settings = read_module_settings(name, model, self._source)
-            except StartupError as error:
-                hooks.fail(self._plugin(name), error)
-        hooks.settle()
-        simple = {
-            "register_services": "services",
-            "register_event_handlers": "subscriptions",
-            "register_permissions": "permissions",
-            "register_migrations": "migrations",
-            "register_seeds": "seeds",
-            "register_health_checks": "health_checks",
-            "register_routes": "routers",
-            "authenticate": "authenticator",
-        }
-        for hook, attribute in simple.items():
-            for name, value in self._returned(hook):
-                setattr(declared[name], attribute, value)
-        for name, value in self._returned("register_tasks"):
-            declared[name].tasks = [item for item in value if isinstance(item, Task)]
-            declared[name].schedules = [item for item in value if isinstance(item, Schedule)]
-        hooks.settle()
-        self.declared = declared
-        _Checks(self).run()
-        self._forget_failed()
-
-    def _returned(self, hook: str) -> Iterator[tuple[str, Any]]:
-        """Yield what each plugin returned from `hook`; one that returned something else has failed."""
-        wanted, is_sequence = _RETURNS[hook]
-        for name, value in self._hooks.collect(hook).items():
-            if is_sequence and not isinstance(value, list | tuple):
-                misfit: Any = value
-            else:
-                misfit = next(
-                    (item for item in (value if is_sequence else [value]) if not isinstance(item, wanted)),
-                    None,
-                )
-            if misfit is None:
-                yield name, value
-            else:
-                problem = f"its hook {hook} returned {type(misfit).__name__} where something else belongs"
-                self._hooks.fail(
-                    self._plugin(name),
-                    HookFailed(name, problem, "see the hook's docstring for what it returns"),
-                )
-
     def _wire(self) -> None:
         """Plan every function; a plugin whose plan fails is dropped, and the rest planned anew without it."""
         while True:
@@ -448,7 +350,7 @@ class Kernel:
             )
             commands, queries, subscribers = self._plan_messages()
             for name, problem in self.wiring.problems:
-                self._hooks.fail(self._plugin(name), problem)
+                self._hooks.fail(self._hooks.plugin(name), problem)
             self._hooks.settle()
             self._forget_failed()
             if len(self.active) == len(active):
@@ -568,9 +470,6 @@ class Kernel:
             raise self.wiring.problems[known][1]
         return plan
 
-    def _plugin(self, name: str) -> Plugin:
-        return next(plugin for plugin in self._hooks.plugins if plugin.name == name)
-
     def _forget_failed(self) -> None:
         names = {plugin.name for plugin in self.active}
         # what a failed plugin's manifest claims of somebody who runs stays theirs
@@ -590,7 +489,7 @@ class Kernel:
         for name, subscriber in list(self.bus.subscribers.items()):
             if subscriber.handler.module not in self.declared:
                 del cast("dict[str, EventHandler]", self.bus.subscribers)[name]
-        known = {name for declared in self.declared.values() for name in _names(declared.tasks)}
+        known = {name for declared in self.declared.values() for name in declared.task_names}
         for name in list(self.bus.tasks):
             if name not in known:
                 del cast("dict[str, Task]", self.bus.tasks)[name]
@@ -598,7 +497,7 @@ class Kernel:
     @contextlib.asynccontextmanager
     async def _starting(self, name: str) -> AsyncIterator[None]:
         """Contain one plugin's service factory: a failure or a hang costs only that plugin."""
-        plugin = self._plugin(name)
+        plugin = self._hooks.plugin(name)
         try:
             # the alarm is for a factory that blocks the loop; one that merely waits is cut off by the loop before
             with deadline(self.settings.startup_timeout_seconds + 1):
@@ -663,23 +562,6 @@ def _metadata(delivery: Delivery) -> _Metadata:
     )
 
 
-def _contributions(declared: Declared) -> dict[str, int]:
-    return {
-        "routes": sum(len(router.routes) for router in declared.routers),
-        "commands": len(declared.services.commands),
-        "queries": len(declared.services.queries),
-        "event_handlers": len(declared.subscriptions),
-        "tasks": len(declared.tasks),
-        "schedules": len(declared.schedules),
-        "permissions": len(declared.permissions),
-        "seeds": len(declared.seeds),
-    }
-
-
-def _names(tasks: Sequence[Task]) -> list[str]:
-    return [task.command.wire_name for task in tasks]
-
-
 def replace_plugin(plugin: Plugin) -> Plugin:
     """Return a fresh copy of the built-in plugin, so that two kernels in one process share no state."""
     return Plugin(
@@ -689,156 +571,3 @@ def replace_plugin(plugin: Plugin) -> Plugin:
         manifest=plugin.manifest,
         module=_operations,
     )
-
-
-class _Checks:
-    """What plugins declared, compared with their manifests and with each other."""
-
-    def __init__(self, kernel: Kernel) -> None:
-        self._kernel, self._hooks = kernel, kernel._hooks
-        self._declared = kernel.declared
-
-    def run(self) -> None:
-        """Mark every plugin that breaks a rule; raises `StartupFailed` when a required one does."""
-        for plugin in self._hooks.active:
-            declared = self._declared[plugin.name]
-            self._check_names(plugin, declared)
-            self._check_messages(plugin, declared)
-            self._check_interactions(plugin, declared)
-            self._check_tasks(plugin, declared)
-            self._check_migrations(plugin, declared)
-        from platform_core._health import OWN_CHECKS
-
-        self._check_unique("permission", lambda d: [p.name for p in d.permissions])
-        self._check_unique("handler name", lambda d: [s.name for s in d.subscriptions])
-        self._check_unique("health check", lambda d: [check.name for check in d.health_checks], OWN_CHECKS)
-        self._check_unique("authentication scheme", _schemes)
-        self._check_events()
-        self._check_routes()
-        self._hooks.settle()
-
-    def _check_names(self, plugin: Plugin, declared: Declared) -> None:
-        names = [
-            *(("subscription", s.name) for s in declared.subscriptions),
-            *(("schedule", s.name) for s in declared.schedules),
-        ]
-        for what, name in names:
-            if not name.startswith(f"{plugin.name}."):
-                hint = f"call it {plugin.name}.{name.rpartition('.')[2]}"
-                self._fail(
-                    plugin,
-                    InvalidManifest(plugin.name, f"its {what} {name} does not begin with its own name", hint),
-                )
-
-    def _check_messages(self, plugin: Plugin, declared: Declared) -> None:
-        """Nobody handles another module's commands and queries, or takes their stored names."""
-        if plugin.name == KERNEL:
-            return
-        for message in (*declared.services.commands, *declared.services.queries):
-            package = message.__module__.partition(".")[0]
-            if package != plugin.name or not message.wire_name.startswith(f"{plugin.name}."):
-                problem = f"it handles {message.wire_name}, which is not its own"
-                self._fail(plugin, NameCollision(plugin.name, problem, "declare a message of its own"))
-
-    def _check_interactions(self, plugin: Plugin, declared: Declared) -> None:
-        for subscription in declared.subscriptions:
-            owner = subscription.event.wire_name.partition(".")[0]
-            if owner not in (plugin.name, *plugin.manifest.consumes):
-                name = subscription.event.wire_name
-                problem = f"it subscribes to {name}; plugin.toml does not let it consume {owner}"
-                self._fail(
-                    plugin,
-                    ForbiddenInteraction(plugin.name, problem, f'add "{owner}" to consumes, if wanted'),
-                )
-
-    def _check_tasks(self, plugin: Plugin, declared: Declared) -> None:
-        commands = set(declared.services.commands)
-        tasks = {task.command for task in declared.tasks}
-        for task in tasks - commands:
-            problem = f"the task {task.wire_name} has no command handler"
-            self._fail(
-                plugin, MissingService(plugin.name, problem, "add it to the commands of register_services")
-            )
-        for schedule in declared.schedules:
-            if type(schedule.command) not in tasks:
-                problem = f"the schedule {schedule.name} executes a command that is no task"
-                self._fail(
-                    plugin, MissingService(plugin.name, problem, "add a Task for it to register_tasks")
-                )
-
-    def _check_migrations(self, plugin: Plugin, declared: Declared) -> None:
-        metadata = declared.migrations.metadata if declared.migrations else None
-        for part in metadata if isinstance(metadata, tuple) else (metadata,):
-            foreign = (
-                sorted({t.fullname for t in part.tables.values() if t.schema != plugin.name})
-                if part is not None
-                else []
-            )
-            if foreign and plugin.name != KERNEL:
-                problem = f"its metadata has tables outside its schema: {', '.join(foreign)}"
-                self._fail(
-                    plugin, NameCollision(plugin.name, problem, f'use module_metadata("{plugin.name}")')
-                )
-
-    def _check_unique(
-        self, what: str, names: Callable[[Declared], Sequence[str]], reserved: Sequence[str] = ()
-    ) -> None:
-        owners = dict.fromkeys(reserved, KERNEL)
-        for plugin in self._hooks.claimants:
-            for name in names(self._declared[plugin.name]):
-                owner = owners.setdefault(name, plugin.name)
-                if owner != plugin.name:
-                    problem = f"{owner} and {plugin.name} both declare the {what} {name}"
-                    self._fail(plugin, NameCollision(plugin.name, problem, "rename one of them"))
-
-    def _check_events(self) -> None:
-        owners: dict[str, type[Event]] = {}
-        active = {plugin.name: plugin for plugin in self._hooks.active}
-        for event in _subclasses(Event):
-            if getattr(sys.modules.get(event.__module__), event.__name__, None) is not event:
-                continue  # of a module that has been replaced since, as tests do
-            module = event.__module__.partition(".")[0]
-            plugin, name = active.get(module), getattr(event, "wire_name", "")
-            if plugin is None:
-                continue
-            if not name.startswith(f"{module}."):
-                hint = f'wire_name: ClassVar[str] = "{module}.…"'
-                self._fail(
-                    plugin, NameCollision(module, f"the event {event.__name__} is called {name!r}", hint)
-                )
-            elif name in owners and owners[name] is not event:
-                problem = f"{owners[name].__qualname__} and {event.__qualname__} are both called {name}"
-                self._fail(plugin, NameCollision(module, problem, "rename one of them"))
-            else:
-                owners[name] = event
-
-    def _check_routes(self) -> None:
-        from platform_core.http.assembly import ModuleRoutes, check_routes
-
-        permissions = [permission.name for permission in self._kernel.permissions]
-        taken: dict[tuple[str, str], str] = {}
-        for plugin in self._hooks.claimants:
-            offered = ModuleRoutes(plugin.name, plugin.manifest.title, self._declared[plugin.name].routers)
-            for problem in check_routes(
-                offered,
-                paths=plugin.manifest.paths,
-                permissions=permissions,
-                settings=self._kernel.settings,
-                taken=taken,
-            ):
-                self._fail(plugin, problem)
-
-    def _fail(self, plugin: Plugin, error: StartupError) -> None:
-        self._hooks.fail(plugin, error)
-
-
-def _schemes(declared: Declared) -> list[str]:
-    scheme = getattr(declared.authenticator, "scheme", None)
-    return [scheme.lower()] if isinstance(scheme, str) else []
-
-
-def _subclasses(root: type[Event]) -> list[type[Event]]:
-    found: list[type[Event]] = []
-    for child in root.__subclasses__():
-        found += [child, *_subclasses(child)]
-    return found

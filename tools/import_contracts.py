@@ -32,6 +32,8 @@ KERNEL_ROOMS: Final = (
     "dev",
     "serve : _http_server : _watchdog",
     "app",
+    "_checks",
+    "_declared",
     "_health : _operations",
     "worker : scheduler",
     "_seeds",

@@ -1,0 +1,177 @@
+"""What plugins declared, compared with their manifests and with each other; private to the kernel."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from platform_core._declared import Declared
+from platform_core._discovery import KERNEL, Hooks, Plugin
+from platform_core.domain import Event
+from platform_core.errors import (
+    ForbiddenInteraction,
+    InvalidManifest,
+    MissingService,
+    NameCollision,
+    StartupError,
+)
+from platform_core.settings import KernelSettings
+
+
+class Checks:
+    """
+    Args:
+        hooks: whose plugins are marked when they break a rule.
+        declared: what each of them declared.
+        settings: routes may name its rate limits.
+    """
+
+    def __init__(self, hooks: Hooks, declared: Mapping[str, Declared], settings: KernelSettings) -> None:
+        self._hooks, self._declared, self._settings = hooks, declared, settings
+
+    def run(self) -> None:
+        """Mark every plugin that breaks a rule; raises `StartupFailed` when a required one does."""
+        for plugin in self._hooks.active:
+            declared = self._declared[plugin.name]
+            self._check_names(plugin, declared)
+            self._check_messages(plugin, declared)
+            self._check_interactions(plugin, declared)
+            self._check_tasks(plugin, declared)
+            self._check_migrations(plugin, declared)
+        from platform_core._health import OWN_CHECKS
+
+        self._check_unique("permission", lambda d: [p.name for p in d.permissions])
+        self._check_unique("handler name", lambda d: [s.name for s in d.subscriptions])
+        self._check_unique("health check", lambda d: [check.name for check in d.health_checks], OWN_CHECKS)
+        self._check_unique("authentication scheme", _schemes)
+        self._check_events()
+        self._check_routes()
+        self._hooks.settle()
+
+    def _check_names(self, plugin: Plugin, declared: Declared) -> None:
+        names = [
+            *(("subscription", s.name) for s in declared.subscriptions),
+            *(("schedule", s.name) for s in declared.schedules),
+        ]
+        for what, name in names:
+            if not name.startswith(f"{plugin.name}."):
+                hint = f"call it {plugin.name}.{name.rpartition('.')[2]}"
+                self._fail(
+                    plugin,
+                    InvalidManifest(plugin.name, f"its {what} {name} does not begin with its own name", hint),
+                )
+
+    def _check_messages(self, plugin: Plugin, declared: Declared) -> None:
+        """Nobody handles another module's commands and queries, or takes their stored names."""
+        if plugin.name == KERNEL:
+            return
+        for message in (*declared.services.commands, *declared.services.queries):
+            package = message.__module__.partition(".")[0]
+            if package != plugin.name or not message.wire_name.startswith(f"{plugin.name}."):
+                problem = f"it handles {message.wire_name}, which is not its own"
+                self._fail(plugin, NameCollision(plugin.name, problem, "declare a message of its own"))
+
+    def _check_interactions(self, plugin: Plugin, declared: Declared) -> None:
+        for subscription in declared.subscriptions:
+            owner = subscription.event.wire_name.partition(".")[0]
+            if owner not in (plugin.name, *plugin.manifest.consumes):
+                name = subscription.event.wire_name
+                problem = f"it subscribes to {name}; plugin.toml does not let it consume {owner}"
+                self._fail(
+                    plugin,
+                    ForbiddenInteraction(plugin.name, problem, f'add "{owner}" to consumes, if wanted'),
+                )
+
+    def _check_tasks(self, plugin: Plugin, declared: Declared) -> None:
+        commands = set(declared.services.commands)
+        tasks = {task.command for task in declared.tasks}
+        for task in tasks - commands:
+            problem = f"the task {task.wire_name} has no command handler"
+            self._fail(
+                plugin, MissingService(plugin.name, problem, "add it to the commands of register_services")
+            )
+        for schedule in declared.schedules:
+            if type(schedule.command) not in tasks:
+                problem = f"the schedule {schedule.name} executes a command that is no task"
+                self._fail(
+                    plugin, MissingService(plugin.name, problem, "add a Task for it to register_tasks")
+                )
+
+    def _check_migrations(self, plugin: Plugin, declared: Declared) -> None:
+        metadata = declared.migrations.metadata if declared.migrations else None
+        for part in metadata if isinstance(metadata, tuple) else (metadata,):
+            foreign = (
+                sorted({t.fullname for t in part.tables.values() if t.schema != plugin.name})
+                if part is not None
+                else []
+            )
+            if foreign and plugin.name != KERNEL:
+                problem = f"its metadata has tables outside its schema: {', '.join(foreign)}"
+                self._fail(
+                    plugin, NameCollision(plugin.name, problem, f'use module_metadata("{plugin.name}")')
+                )
+
+    def _check_unique(
+        self, what: str, names: Callable[[Declared], Sequence[str]], reserved: Sequence[str] = ()
+    ) -> None:
+        owners = dict.fromkeys(reserved, KERNEL)
+        for plugin in self._hooks.claimants:
+            for name in names(self._declared[plugin.name]):
+                owner = owners.setdefault(name, plugin.name)
+                if owner != plugin.name:
+                    problem = f"{owner} and {plugin.name} both declare the {what} {name}"
+                    self._fail(plugin, NameCollision(plugin.name, problem, "rename one of them"))
+
+    def _check_events(self) -> None:
+        owners: dict[str, type[Event]] = {}
+        active = {plugin.name: plugin for plugin in self._hooks.active}
+        for event in _subclasses(Event):
+            if getattr(sys.modules.get(event.__module__), event.__name__, None) is not event:
+                continue  # of a module that has been replaced since, as tests do
+            module = event.__module__.partition(".")[0]
+            plugin, name = active.get(module), getattr(event, "wire_name", "")
+            if plugin is None:
+                continue
+            if not name.startswith(f"{module}."):
+                hint = f'wire_name: ClassVar[str] = "{module}.…"'
+                self._fail(
+                    plugin, NameCollision(module, f"the event {event.__name__} is called {name!r}", hint)
+                )
+            elif name in owners and owners[name] is not event:
+                problem = f"{owners[name].__qualname__} and {event.__qualname__} are both called {name}"
+                self._fail(plugin, NameCollision(module, problem, "rename one of them"))
+            else:
+                owners[name] = event
+
+    def _check_routes(self) -> None:
+        from platform_core.http.assembly import ModuleRoutes, check_routes
+
+        permissions = [
+            permission.name for declared in self._declared.values() for permission in declared.permissions
+        ]
+        taken: dict[tuple[str, str], str] = {}
+        for plugin in self._hooks.claimants:
+            offered = ModuleRoutes(plugin.name, plugin.manifest.title, self._declared[plugin.name].routers)
+            for problem in check_routes(
+                offered,
+                paths=plugin.manifest.paths,
+                permissions=permissions,
+                settings=self._settings,
+                taken=taken,
+            ):
+                self._fail(plugin, problem)
+
+    def _fail(self, plugin: Plugin, error: StartupError) -> None:
+        self._hooks.fail(plugin, error)
+
+
+def _schemes(declared: Declared) -> list[str]:
+    scheme = getattr(declared.authenticator, "scheme", None)
+    return [scheme.lower()] if isinstance(scheme, str) else []
+
+
+def _subclasses(root: type[Event]) -> list[type[Event]]:
+    found: list[type[Event]] = []
+    for child in root.__subclasses__():
+        found += [child, *_subclasses(child)]
+    return found
