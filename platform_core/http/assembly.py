@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import orjson
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -241,6 +242,7 @@ async def _told(request: Request, error: Exception) -> Response:
 def _add_documents(app: FastAPI, parts: HttpParts, routes: Sequence[BoundRoute]) -> None:
     catalogue = Catalogue((route.module, error) for route in routes for error in route.policy.raises)
     document: dict[str, Any] = {}
+    written: list[bytes] = []
 
     def describe() -> dict[str, Any]:
         if not document:
@@ -250,8 +252,10 @@ def _add_documents(app: FastAPI, parts: HttpParts, routes: Sequence[BoundRoute])
     app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way to replace the document
 
     @app.get("/openapi.json", include_in_schema=False)
-    async def openapi() -> dict[str, Any]:
-        return describe()
+    async def openapi() -> Response:
+        if not written:
+            written.append(orjson.dumps(describe()))
+        return Response(written[0], media_type="application/json")
 
     @app.get("/problems/{slug}", include_in_schema=False)
     async def problem(slug: str, request: Request) -> Response:

@@ -142,6 +142,8 @@ class BoundRoute:
             except DomainError as hidden:
                 error = hidden
         response = respond(error, request.scope)
+        if response.status_code >= 500:
+            logger.warning("a request could not be served", status=response.status_code, cause=_cause(error))
         if response.status_code == 413:
             response.headers["Connection"] = "close"  # the rest of the body is not waited for
         return response
@@ -317,6 +319,11 @@ async def _run(steps: list[Callable[[], Awaitable[Response | None]]]) -> Respons
         if response is not None:
             return response
     return None
+
+
+def _cause(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {cause}"[:500]
 
 
 def _is_page(model: Any) -> bool:

@@ -42,7 +42,7 @@ class LimitedRequest(Request):
         Raises:
             BodyTooLarge: it is more than the limit.
         """
-        if declared is not None and declared.isdigit() and int(declared[:20]) > self._limit_bytes:
+        if declared is not None and declared.isdecimal() and int(declared[:20]) > self._limit_bytes:
             raise _too_large(self._limit_bytes)
 
     async def json(self) -> Any:

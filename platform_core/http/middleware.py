@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 from opentelemetry import trace
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from platform_core import logs
@@ -56,6 +57,9 @@ _ALWAYS: Final = (
     (b"x-frame-options", b"DENY"),
 )
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_GONE: Final = 499
+"""What logs and metrics say of a client that left before it was answered, as nginx does."""
+
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _OPERATIONS: Final = ("/health/", "/metrics")
 """Answered while the process shuts down, and whatever host name a probe uses."""
@@ -149,6 +153,8 @@ class Shell:
             return
         try:
             await self._app(scope, receive, answer.send)
+        except ClientDisconnect:
+            answer.status = answer.status or _GONE  # nobody is there to be answered
         except Exception as error:
             logger.exception("unhandled error", request_id=answer.exchange.context.request_id)
             if answer.status:

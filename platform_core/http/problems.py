@@ -160,8 +160,9 @@ def render(problem: Problem, scope: Scope) -> Response:
 
 def _of_domain(error: DomainError) -> Problem:
     headers: dict[str, str] = {}
-    if error.retry_after_seconds is not None:
-        headers["Retry-After"] = str(error.retry_after_seconds)
+    retry_after = error.retry_after_seconds or _RETRY_AFTER_SECONDS.get(error.kind)
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
     if error.kind is Kind.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = str(getattr(error, "challenge", "Bearer"))
     fields = error.fields[:_ERRORS_COUNT]
@@ -169,6 +170,9 @@ def _of_domain(error: DomainError) -> Problem:
     status = STATUS[error.kind]
     return Problem(error.slug, status, title_of(type(error)), error.message, fields, extra, headers)
 
+
+_RETRY_AFTER_SECONDS: Final = {Kind.UNAVAILABLE: 1, Kind.RATE_LIMITED: 60}
+"""Where the error does not say."""
 
 _RESERVED: Final = frozenset({"type", "title", "status", "detail", "instance", "request_id", "errors"})
 _ERRORS_COUNT: Final = 100

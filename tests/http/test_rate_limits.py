@@ -1,5 +1,6 @@
 import asyncio
 import re
+import socket
 import time
 
 import pytest
@@ -105,18 +106,16 @@ async def test_two_processes_count_together(build):
     assert sorted(answer.status_code for answer in answers) == [200] * 10 + [429] * 10
 
 
-async def test_the_limit_slides(build):
+async def test_the_limit_slides_so_that_two_windows_do_not_make_one_burst(build):
     rig = await build(PLATFORM_RATE_LIMIT_ANONYMOUS="10/2seconds")
+    allowed, end = [], time.monotonic() + 5
     async with rig.client() as client:
-        # never more than about the limit in any two seconds, also across the border of two windows
-        allowed, end = [], time.monotonic() + 5
         while time.monotonic() < end:
             if (await client.get("/who")).status_code == 200:
                 allowed.append(time.monotonic())
             await asyncio.sleep(0.02)
-    most = max(sum(1 for other in allowed if at <= other < at + 2) for at in allowed)
-    assert 8 <= most <= 15
-    assert len(allowed) >= 15
+    assert max(sum(at <= other < at + 0.3 for other in allowed) for at in allowed) <= 12
+    assert 15 <= len(allowed) <= 35
 
 
 async def test_retry_after_keeps_its_word(build):
@@ -189,15 +188,8 @@ async def test_without_redis_each_process_counts_by_itself_and_requests_go_on(bu
 
 
 async def test_a_redis_that_swallows_everything_costs_a_time_out_now_and_then(build):
-    connections = []
-
-    async def swallow(reader, writer):
-        connections.append(writer)
-        await reader.read()
-
-    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    rig = await build(redis_url=f"redis://127.0.0.1:{port}")
+    listener = socket.create_server(("127.0.0.1", 0))  # the kernel accepts, and nobody ever answers
+    rig = await build(redis_url=f"redis://127.0.0.1:{listener.getsockname()[1]}")
     durations = []
 
     async def ask(client):
@@ -214,9 +206,7 @@ async def test_a_redis_that_swallows_everything_costs_a_time_out_now_and_then(bu
     assert max(durations) < 1
     slow = [duration for duration in durations[20:] if duration > 0.15]
     assert len(slow) <= 4
-    server.close()
-    for writer in connections:
-        writer.close()
+    listener.close()
 
 
 async def test_redis_is_used_again_when_it_is_back(build, tmp_path):
