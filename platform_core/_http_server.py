@@ -29,6 +29,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 HEAD_SECONDS: Final = 10.0
 """A request's line and headers have to be complete this long after its first byte, or after connecting."""
 
+LINGER_SECONDS: Final = 1.0
+"""A refused client may go on sending for so long, unheard, while it reads why."""
+
 LONGEST_HEAD_BYTES: Final = 64 * 1024
 KEEP_ALIVE_SECONDS: Final = 75
 """Longer than common proxies keep an idle connection (60 s), so that they never write into a closed one."""
@@ -150,6 +153,7 @@ class _Protocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _in_head = False
     _is_too_large = False
+    _is_refused = False
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
@@ -161,12 +165,18 @@ class _Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        if not self._is_refused:
+            super().data_received(data)
+            self._watch_head(len(data))
+
+    def _watch_head(self, count: int) -> None:
+        if self._is_refused or self.transport.is_closing():
+            return
         if not self._in_head:
             self._disarm()
-        elif not self.transport.is_closing():
+        else:
             # usually a head comes in one piece, and no timer is ever made
-            self._head_bytes += len(data)
+            self._head_bytes += count
             if self._head_bytes > LONGEST_HEAD_BYTES:
                 self._refuse_head()
             elif self._deadline is None:
@@ -228,4 +238,8 @@ class _Protocol(HttpToolsProtocol):
             b"\r\nconnection: close\r\n\r\n",
         ]
         self.transport.write(b"".join(head) + body)
-        self.transport.close()
+        # closed with bytes still unread, the connection would be reset and the client never see the answer
+        self._is_refused = True
+        self._disarm()
+        self.transport.write_eof()
+        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)

@@ -404,7 +404,7 @@ class _Reloading:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "platform_core.dev",
+            "platform_core.cli._reloaded",
             json.dumps(asdict(order)),
             *map(str, descriptors),
             env=dict(self._source),
@@ -474,14 +474,7 @@ def _free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def _child(arguments: list[str]) -> None:
-    """Be the application part of a reloading platform."""
-    from platform_core.cli._errors import explained
-
-    listener = socket.socket(fileno=int(arguments[1]))
-    with explained():
-        _application(environment(), _Order(**json.loads(arguments[0])), listener, leash_fd=int(arguments[2]))
-
-
-if __name__ == "__main__":
-    _child(sys.argv[1:])
+def application_part(order: str, listener_fd: str, leash_fd: str) -> None:
+    """Be the application part of a reloading platform; called by the child that `_Reloading` started."""
+    listener = socket.socket(fileno=int(listener_fd))
+    _application(environment(), _Order(**json.loads(order)), listener, leash_fd=int(leash_fd))

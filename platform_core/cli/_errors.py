@@ -63,7 +63,8 @@ def message(error: BaseException) -> str:
     if advice := _known(error):
         return f"Error: {advice}"
     hint = "Run it again with --debug for where it comes from." if not _DEBUG else ""
-    said = str(error).strip().partition("\n")[0]  # what follows in messages of SQLAlchemy is SQL with its values
+    # the first line only: what follows in messages of SQLAlchemy is SQL with its values
+    said = str(error).strip().partition("\n")[0]
     return f"Error: something unexpected happened: {type(error).__name__}: {said}. {hint}".rstrip()
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 """The option of every command that a script would read."""
-JSON = typer.Option(False, "--json", help="Print JSON, for scripts.")
 
 _COLOURS = {
     "active": "green",

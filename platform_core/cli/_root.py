@@ -31,8 +31,8 @@ _SECTIONS: Final[dict[str, dict[str, _Entry]]] = {
         "scheduler": _Entry("platform_core.cli.processes:scheduler_app", "Start what is due by the clock."),
     },
     "Data": {
-        "db": _Entry("platform_core._cli_db:app", "Migrations: upgrade, downgrade, look, write new ones."),
-        "seed": _Entry("platform_core._cli_seed:app", "Put in place the data that modules need."),
+        "db": _Entry("platform_core.cli.db:app", "Migrations: upgrade, downgrade, look, write new ones."),
+        "seed": _Entry("platform_core.cli.seed:app", "Put in place the data that modules need."),
     },
     "Look and repair": {
         "modules": _Entry(

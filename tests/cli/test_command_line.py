@@ -49,8 +49,18 @@ def every_command(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[st
 
 def test_help_of_every_command_shows_an_example() -> None:
     commands = dict(every_command(root()))
-    assert {"dev", "serve", "worker", "scheduler", "modules check", "events retry", "audit verify"} <= commands.keys()
-    without = [path for path, command in commands.items() if "Example: platform" not in (command.epilog or "")]
+    assert {
+        "dev",
+        "serve",
+        "worker",
+        "scheduler",
+        "modules check",
+        "events retry",
+        "audit verify",
+    } <= commands.keys()
+    without = [
+        path for path, command in commands.items() if "Example: platform" not in (command.epilog or "")
+    ]
     assert without == []
 
 
@@ -67,7 +77,19 @@ def test_every_option_of_every_command_is_explained() -> None:
 def test_overview_lists_every_group_and_those_of_plugins(cli) -> None:
     outcome = cli("--help")
     assert outcome.code == 0
-    for name in ("dev", "serve", "worker", "scheduler", "db", "seed", "modules", "events", "audit", "config", "openapi"):
+    for name in (
+        "dev",
+        "serve",
+        "worker",
+        "scheduler",
+        "db",
+        "seed",
+        "modules",
+        "events",
+        "audit",
+        "config",
+        "openapi",
+    ):
         assert f"\n  {name} " in outcome.out
     assert "\n  users " in outcome.out
 
@@ -89,7 +111,14 @@ def test_version_is_told(cli) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("modlues",), ("serve", "--port", "99999"), ("serve", "--nope"), ("modules", "show"), ("events", "retry"), ()],
+    [
+        ("modlues",),
+        ("serve", "--port", "99999"),
+        ("serve", "--nope"),
+        ("modules", "show"),
+        ("events", "retry"),
+        (),
+    ],
 )
 def test_wrong_usage_is_code_2_and_points_to_help(cli, arguments: tuple[str, ...]) -> None:
     outcome = cli(*arguments)
@@ -105,7 +134,12 @@ def test_misspelt_command_is_guessed(cli) -> None:
 def test_start_without_settings_says_everything_that_is_missing_at_once(cli) -> None:
     outcome = cli("serve", env={"PLATFORM_ENV": "production"})
     assert outcome.code == 1
-    for variable in ("DATABASE_URL", "REDIS_URL", "PLATFORM_SECRET_KEY", "PLATFORM_USER_MANAGEMENT_SIGNING_KEY"):
+    for variable in (
+        "DATABASE_URL",
+        "REDIS_URL",
+        "PLATFORM_SECRET_KEY",
+        "PLATFORM_USER_MANAGEMENT_SIGNING_KEY",
+    ):
         assert variable in outcome.err
     assert "→ set it in the environment" in outcome.err
     assert "Traceback" not in outcome.err
@@ -118,21 +152,33 @@ def test_traceback_is_shown_with_debug_only(cli) -> None:
 
 
 def test_database_that_is_away_is_one_readable_paragraph(cli) -> None:
-    outcome = cli("audit", "verify", env={**SOMEWHERE, "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"})
+    outcome = cli(
+        "audit", "verify", env={**SOMEWHERE, "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"}
+    )
     assert outcome.code == 1
     assert "The database does not answer" in outcome.err
     assert "Check DATABASE_URL" in outcome.err
 
 
 def test_several_reasons_become_a_list_with_hints() -> None:
-    error = StartupFailed("The platform cannot start:", [InvalidSettings("a", "is wrong", "mend it"), InvalidSettings("b", "too")])
-    assert message(error).splitlines() == ["Error: The platform cannot start:", "  • a: is wrong", "    → mend it", "  • b: too"]
+    error = StartupFailed(
+        "The platform cannot start:",
+        [InvalidSettings("a", "is wrong", "mend it"), InvalidSettings("b", "too")],
+    )
+    assert message(error).splitlines() == [
+        "Error: The platform cannot start:",
+        "  • a: is wrong",
+        "    → mend it",
+        "  • b: too",
+    ]
 
 
 def test_commands_of_a_plugin_are_listed_without_importing_it_and_work(cli, tmp_path: Path) -> None:
     marker = tmp_path / "imported"
     files = {"plugin.py": f"open({str(marker)!r}, 'w').close()\n{GREETER}"}
-    with plugins_installed(PluginSource(name="greeter", files=files, manifest=MANIFEST), into=tmp_path / "p") as paths:
+    with plugins_installed(
+        PluginSource(name="greeter", files=files, manifest=MANIFEST), into=tmp_path / "p"
+    ) as paths:
         path = {"PYTHONPATH": ":".join(map(str, paths))}
         assert "greet  " in cli("--help", env=path).out
         assert not marker.exists()
@@ -161,7 +207,9 @@ def test_broken_plugin_costs_only_its_own_commands(cli, tmp_path: Path, code: st
 
 
 def test_plugin_cannot_take_a_command_of_the_platform(cli, tmp_path: Path) -> None:
-    source = PluginSource(name="greeter", files={"plugin.py": GREETER}, manifest='title = "G"\n[commands]\nserve = "mine"\n')
+    source = PluginSource(
+        name="greeter", files={"plugin.py": GREETER}, manifest='title = "G"\n[commands]\nserve = "mine"\n'
+    )
     with plugins_installed(source, into=tmp_path / "p") as paths:
         outcome = cli("--help", env={"PYTHONPATH": ":".join(map(str, paths))})
         assert outcome.code == 0

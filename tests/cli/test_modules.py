@@ -53,15 +53,25 @@ def test_check_of_a_sound_set_is_code_0(cli: CommandLine) -> None:
 
 
 def test_check_tells_every_cause_at_once(cli: CommandLine, tmp_path: Path) -> None:
-    lost = PluginSource(name="lost", requires=["platform-core", "platform-plugin-nowhere"], manifest='title = "L"\nboot = "required"\n')
-    future = PluginSource(name="future", requires=["platform-core>=99"], manifest='title = "F"\nboot = "required"\n')
+    lost = PluginSource(
+        name="lost",
+        requires=["platform-core", "platform-plugin-nowhere"],
+        manifest='title = "L"\nboot = "required"\n',
+    )
+    future = PluginSource(
+        name="future", requires=["platform-core>=99"], manifest='title = "F"\nboot = "required"\n'
+    )
     silent = PluginSource(name="silent", manifest=None)
     with plugins_installed(lost, future, silent, into=tmp_path / "p") as paths:
         path = {"PYTHONPATH": ":".join(map(str, paths))}
         outcome = cli("modules", "check", env=path)
         found = cli("modules", "check", "--json", env=path)
     assert outcome.code == found.code == 1
-    for told in ("lost: needs nowhere", "future: needs platform-core >=99", "silent: there is no plugin.toml"):
+    for told in (
+        "lost: needs nowhere",
+        "future: needs platform-core >=99",
+        "silent: there is no plugin.toml",
+    ):
         assert told in outcome.err
     assert {problem["plugin"] for problem in found.json["problems"]} == {"lost", "future", "silent"}
     assert all(problem["hint"] for problem in found.json["problems"])
@@ -93,7 +103,11 @@ def test_settings_are_shown_with_their_source_and_secrets_masked(cli: CommandLin
     assert settings["PLATFORM_SECRET_KEY"]["source"] == "environment"
     assert settings["PLATFORM_USER_MANAGEMENT_PASSWORD_PEPPER"]["source"] == f"file {pepper}"
     assert settings["REDIS_URL"] == {**settings["REDIS_URL"], "value": None, "source": "missing"}
-    assert settings["PLATFORM_POLL_SECONDS"] == {**settings["PLATFORM_POLL_SECONDS"], "value": "1", "source": "default"}
+    assert settings["PLATFORM_POLL_SECONDS"] == {
+        **settings["PLATFORM_POLL_SECONDS"],
+        "value": "1",
+        "source": "default",
+    }
     assert all(setting["description"] for setting in settings.values())
     table = cli("config", "show", env=environment)
     for outcome in (shown, table):
@@ -104,7 +118,9 @@ def test_dotenv_is_read_in_development_only(cli: CommandLine, tmp_path: Path) ->
     (tmp_path / ".env").write_text("PLATFORM_LOG_LEVEL=DEBUG\n")
 
     def level(**env: str) -> tuple[str, str]:
-        settings = {s["variable"]: s for s in cli("config", "show", "--json", "--module", "platform", env=env).json}
+        settings = {
+            s["variable"]: s for s in cli("config", "show", "--json", "--module", "platform", env=env).json
+        }
         return settings["PLATFORM_LOG_LEVEL"]["value"], settings["PLATFORM_LOG_LEVEL"]["source"]
 
     assert level() == ("DEBUG", ".env")

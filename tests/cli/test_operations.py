@@ -25,9 +25,12 @@ async def p(platform: PlatformFactory) -> AsyncIterator[RunningPlatform]:
 
 async def dead_letter(p: RunningPlatform, handler: str, error: str = "the mail server said no") -> uuid.UUID:
     identity = uuid.uuid4()
-    async with await psycopg.AsyncConnection.connect(libpq_url(p.database_url), autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(
+        libpq_url(p.database_url), autocommit=True
+    ) as connection:
         await connection.execute(
-            "INSERT INTO platform.deliveries (id, handler, command, context, status, attempts_count, last_error, finished_at)"
+            "INSERT INTO platform.deliveries"
+            " (id, handler, command, context, status, attempts_count, last_error, finished_at)"
             " VALUES (%s, %s, '{}', '{}', 'dead', 8, %s, now())",
             (identity, handler, error),
         )
@@ -44,10 +47,17 @@ async def status(p: RunningPlatform, identity: uuid.UUID) -> tuple[str, int]:
         return row[0], row[1]
 
 
-async def test_dead_letters_are_listed_with_their_cause_and_filtered(p: RunningPlatform, cli: CommandLine) -> None:
+async def test_dead_letters_are_listed_with_their_cause_and_filtered(
+    p: RunningPlatform, cli: CommandLine
+) -> None:
     one, _other = await dead_letter(p, "shop.mail"), await dead_letter(p, "shop.bill")
-    assert {d["handler"] for d in cli("events", "list", "--json", env=p.environment).json} == {"shop.mail", "shop.bill"}
-    found = cli("events", "list", "--status", "dead", "--handler", "shop.mail", "--json", env=p.environment).json
+    assert {d["handler"] for d in cli("events", "list", "--json", env=p.environment).json} == {
+        "shop.mail",
+        "shop.bill",
+    }
+    found = cli(
+        "events", "list", "--status", "dead", "--handler", "shop.mail", "--json", env=p.environment
+    ).json
     assert [(d["id"], d["last_error"]) for d in found] == [(str(one), "the mail server said no")]
     assert cli("events", "list", "--status", "parked", env=p.environment).out == "None.\n"
     assert "the mail server said no" in cli("events", "list", env=p.environment).out
@@ -62,7 +72,9 @@ async def test_one_delivery_is_shown(p: RunningPlatform, cli: CommandLine) -> No
     assert cli("events", "show", str(uuid.uuid4()), env=p.environment).code == 2
 
 
-async def test_dead_letter_is_retried_and_the_trail_says_by_whom(p: RunningPlatform, cli: CommandLine) -> None:
+async def test_dead_letter_is_retried_and_the_trail_says_by_whom(
+    p: RunningPlatform, cli: CommandLine
+) -> None:
     one, other = await dead_letter(p, "shop.mail"), await dead_letter(p, "shop.bill")
     outcome = cli("events", "retry", str(one), env=p.environment)
     assert (outcome.code, outcome.out) == (0, "1 delivery is due again.\n")
@@ -100,7 +112,9 @@ async def test_trail_is_verified_and_its_head_told(p: RunningPlatform, cli: Comm
 
 
 async def test_forged_line_is_found_with_code_1(p: RunningPlatform, cli: CommandLine) -> None:
-    async with await psycopg.AsyncConnection.connect(libpq_url(p.database_url), autocommit=True) as connection:
+    async with await psycopg.AsyncConnection.connect(
+        libpq_url(p.database_url), autocommit=True
+    ) as connection:
         await connection.execute(
             "INSERT INTO audit.audit_logs (id, actor_label, action, changes, outcome, request_id, occurred_at)"
             " VALUES (gen_random_uuid(), 'mallory', 'shop.pay', '{}', 'done', 'r', now())"

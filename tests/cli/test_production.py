@@ -77,7 +77,13 @@ def test_secret_in_a_mounted_file_is_looked_at_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "secret",
-    ["a" * 40, "changeme" * 8, "0" * 32, "abcabcabcabcabcabcabcabcabcabcabcabc", "my-very-secret-key-for-production-01"],
+    [
+        "a" * 40,
+        "changeme" * 8,
+        "0" * 32,
+        "abcabcabcabcabcabcabcabcabcabcabcabc",
+        "my-very-secret-key-for-production-01",
+    ],
 )
 def test_patterns_and_examples_are_no_secrets(secret: str) -> None:
     assert weakness(secret) is not None

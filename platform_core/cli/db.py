@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from platform_core.cli._output import JSON, note, print_json, print_table
+from platform_core.cli._output import AsJson, note, print_json, print_table
 from platform_core.cli._session import read_environment
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def upgrade(
     phase: Kind = None,
     sql: Sql = False,
     wait_seconds: Wait = 300,
-    json: bool = JSON,
+    json: AsJson = False,
 ) -> None:
     """
     Bring every module's tables to what this build needs, then links between modules and database roles.
@@ -110,7 +110,7 @@ def downgrade(
     sql: Sql = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask: what is taken back is lost.")] = False,
     wait_seconds: Wait = 300,
-    json: bool = JSON,
+    json: AsJson = False,
 ) -> None:
     """
     Take revisions back, the latest over all modules first; the data they had a place for are lost.
@@ -141,7 +141,7 @@ def downgrade(
 
 
 @app.command(epilog="Example: platform db current --json")
-def current(module: Module = None, json: bool = JSON) -> None:
+def current(module: Module = None, json: AsJson = False) -> None:
     """Show where each module is; exit code 1 when one cannot be said."""
     from platform_core._migrations.versions import current as read
 
@@ -159,7 +159,7 @@ def current(module: Module = None, json: bool = JSON) -> None:
 
 
 @app.command(epilog="Example: platform db history --module user_management")
-def history(module: Module = None, json: bool = JSON) -> None:
+def history(module: Module = None, json: AsJson = False) -> None:
     """Show every revision of every module, oldest first, and when it was applied."""
     from platform_core._migrations.versions import history as read
 
@@ -189,7 +189,7 @@ def revision(
     ],
     empty: Annotated[bool, typer.Option("--empty", help="Do not compare models and tables.")] = False,
     phase: Kind = None,
-    json: bool = JSON,
+    json: AsJson = False,
 ) -> None:
     """Write a new revision file from what differs between a module's models and its tables."""
     from platform_core._migrations.autogenerate import write_revision
@@ -205,7 +205,7 @@ def revision(
 
 
 @app.command(epilog="Example: platform db check --module user_management")
-def check(module: Module = None, json: bool = JSON) -> None:
+def check(module: Module = None, json: AsJson = False) -> None:
     """
     Run all revisions up, down and up again on a scratch database, and compare models and tables.
 
@@ -220,7 +220,7 @@ def check(module: Module = None, json: bool = JSON) -> None:
 
 
 @app.command(epilog="Example: platform db lint --module user_management")
-def lint(module: Module = None, json: bool = JSON) -> None:
+def lint(module: Module = None, json: AsJson = False) -> None:
     """Look for operations that would stop a database in use, and for wrong file names; needs no database."""
     from platform_core._migrations import installed_migrations
     from platform_core._migrations.lint import findings
@@ -236,7 +236,7 @@ def wait(
     timeout_seconds: Annotated[
         float, typer.Option("--timeout-seconds", min=0, help="Give up after this.")
     ] = 300,
-    json: bool = JSON,
+    json: AsJson = False,
 ) -> None:
     """Return once nothing is pending that this build needs, whoever migrates; for init containers and scripts."""
     from platform_core._migrations.check import wait as run

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from platform_core.cli._output import JSON, print_json
+from platform_core.cli._output import AsJson, print_json
 from platform_core.cli._session import with_kernel
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def seed(
     module: str | None = typer.Option(
         None, help="Only this module's; `seeds` is the deployment's own folder."
     ),
-    json: bool = JSON,
+    json: AsJson = False,
 ) -> None:
     """
     Run seeds: of every module in plugin order, then of the folder seeds/.

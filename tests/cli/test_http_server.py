@@ -1,0 +1,132 @@
+"""The HTTP server's patience: heads that come slowly or are too large (B41, B42, E23)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from platform_core import _http_server
+from platform_core._http_server import HttpServer, PortTaken, bind, http_url
+
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    if scope["path"] == "/slow":
+        await asyncio.sleep(1)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@contextlib.asynccontextmanager
+async def serving() -> AsyncIterator[int]:
+    listener = bind("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    server = HttpServer(app, listener)
+    running = asyncio.create_task(server.run_until_told())
+    while not server.started:  # noqa: ASYNC110  # uvicorn offers nothing to wait for
+        await asyncio.sleep(0.01)
+    try:
+        yield port
+    finally:
+        server.stop()
+        await running
+
+
+@pytest.fixture
+async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    monkeypatch.setattr(_http_server, "HEAD_SECONDS", 0.3)
+    async with serving() as listening:
+        yield listening
+
+
+@contextlib.asynccontextmanager
+async def connected(port: int) -> AsyncIterator[Connection]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def everything(reader: asyncio.StreamReader) -> bytes:
+    async with asyncio.timeout(5):
+        return await reader.read()
+
+
+async def test_answers_name_no_server(port: int) -> None:
+    async with connected(port) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        head = await everything(reader)
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        assert b"\r\nserver:" not in head.lower()
+
+
+async def test_connection_that_says_nothing_is_closed(port: int) -> None:
+    async with connected(port) as (reader, _writer):
+        assert await everything(reader) == b""
+
+
+async def test_head_that_comes_byte_by_byte_is_cut_off(port: int) -> None:
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        for byte in b"GET / HTTP/1.1\r\nx: " + b"y" * 1000:
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0.02)
+
+    async with connected(port) as (reader, writer):
+        dripping = asyncio.create_task(drip(writer))
+        assert b"408 Request Timeout" in await everything(reader)
+        dripping.cancel()
+
+
+async def test_slow_second_head_on_a_kept_connection_is_cut_off_too(port: int) -> None:
+    async with connected(port) as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        await asyncio.sleep(0.5)  # idle between requests is fine
+        writer.write(b"GET / HT")
+        assert b"408 Request Timeout" in await everything(reader)
+
+
+async def test_answer_that_takes_longer_than_a_head_may_is_not_cut_off(port: int) -> None:
+    async with connected(port) as (reader, writer):
+        writer.write(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\nGET / HT")
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("pieces", [1, 50])
+async def test_head_that_is_too_large_is_431(port: int, pieces: int) -> None:
+    async with connected(port) as (reader, writer):
+        head = b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 100_000 + b"\r\n\r\n"
+        size = -(-len(head) // pieces)
+        with contextlib.suppress(ConnectionError):
+            for start in range(0, len(head), size):
+                writer.write(head[start : start + size])
+                await writer.drain()
+        answer = await everything(reader)
+        assert b" 431 " in answer
+        assert b"application/problem+json" in answer
+
+
+async def test_what_is_no_http_is_a_problem_document(port: int) -> None:
+    async with connected(port) as (reader, writer):
+        writer.write(b"hello there\r\n\r\n")
+        answer = await everything(reader)
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert b"application/problem+json" in answer
+
+
+async def test_taken_port_is_an_error_of_its_own() -> None:
+    async with serving() as port:
+        with pytest.raises(PortTaken, match=f"Port {port} on 127.0.0.1 is taken.*--port"):
+            bind("127.0.0.1", port)
+
+
+def test_addresses_are_shown_so_that_people_can_click_them() -> None:
+    for host, shown in (("127.0.0.1", "http://127.0.0.1:"), ("0.0.0.0", "http://127.0.0.1:")):  # noqa: S104  # closed at once
+        with bind(host, 0) as listener:
+            assert http_url(listener).startswith(shown)

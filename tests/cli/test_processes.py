@@ -1,0 +1,245 @@
+"""`platform serve`, `worker` and `scheduler`: how they begin and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from platform_core._engines import libpq_url
+from platform_core._watchdog import EXIT_STUCK
+from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, run_process
+
+pytestmark = pytest.mark.processes
+
+SLEEPER = """
+import asyncio, time
+from dataclasses import dataclass
+from typing import ClassVar
+
+from platform_core import hookimpl
+from platform_core.declarations import Services, Task
+from platform_core.domain import Command
+from platform_core.http import Router
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hang(Command[None]):
+    wire_name: ClassVar[str] = "sleeper.hang"
+
+
+async def hang(command: Hang) -> None:
+    print("the handler hangs", flush=True)
+    time.sleep(3600)
+
+
+router = Router()
+
+
+@router.get("/sleeper/{seconds}", public=True, summary="Answer late")
+async def late(seconds: float) -> dict[str, str]:
+    await asyncio.sleep(seconds)
+    return {"said": "at last"}
+
+
+@hookimpl
+def register_services():
+    return Services(commands={Hang: hang})
+
+
+@hookimpl
+def register_tasks():
+    return [Task(command=Hang)]
+
+
+@hookimpl
+def register_routes():
+    return [router]
+"""
+MANIFEST = 'title = "Sleeper"\npaths = ["/sleeper"]\n'
+
+
+@pytest.fixture
+async def p(platform: PlatformFactory) -> AsyncIterator[RunningPlatform]:
+    plugin = PluginSource(name="sleeper", files={"plugin.py": SLEEPER}, manifest=MANIFEST)
+    async with platform(extra=[plugin]) as running:
+        yield running
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def answer(url: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310  # an address of the test's own
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+class Later(threading.Thread):
+    """A request that is under way while the test goes on."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+        self.answer: tuple[int, bytes] | None = None
+
+    def run(self) -> None:
+        self.answer = answer(self._url)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def test_serve_finishes_what_is_in_flight_and_refuses_the_rest(p: RunningPlatform) -> None:
+    port = free_port()
+    with run_process(["platform", "serve", "--port", str(port)], env=p.environment, ready="serving") as serve:
+        await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/ready")
+        under_way = Later(f"http://127.0.0.1:{port}/api/v1/sleeper/3")
+        under_way.start()
+        await asyncio.sleep(0.5)
+        serve.signal(signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        status, body = await asyncio.to_thread(answer, f"http://127.0.0.1:{port}/api/v1/sleeper/0")
+        assert status == 503
+        assert json.loads(body)["status"] == 503
+        assert (await asyncio.to_thread(answer, f"http://127.0.0.1:{port}/health/ready"))[0] == 503
+        assert await asyncio.to_thread(serve.wait) == 0
+        under_way.join()
+        assert under_way.answer == (200, b'{"said":"at last"}')
+
+
+async def test_second_signal_ends_serve_without_waiting(p: RunningPlatform) -> None:
+    port = free_port()
+    with run_process(["platform", "serve", "--port", str(port)], env=p.environment, ready="serving") as serve:
+        await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/live")
+        under_way = Later(f"http://127.0.0.1:{port}/api/v1/sleeper/20")
+        with contextlib.suppress(Exception):
+            under_way.start()
+        await asyncio.sleep(0.5)
+        serve.signal(signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        serve.signal(signal.SIGTERM)
+        await asyncio.to_thread(serve.wait)
+        assert time.monotonic() - began < 10
+
+
+async def test_several_processes_share_a_port_and_a_dead_one_is_replaced(p: RunningPlatform) -> None:
+    port = free_port()
+    command = ["platform", "serve", "--port", str(port), "--workers", "2"]
+    with run_process(command, env=p.environment, timeout_seconds=60) as serve:
+        await asyncio.to_thread(
+            serve.wait_for_url, f"http://127.0.0.1:{port}/health/ready", timeout_seconds=60
+        )
+        members = await asyncio.to_thread(
+            _until, lambda: len(children(serve.pid)) == 2 and children(serve.pid)
+        )
+        os.kill(members[0], signal.SIGKILL)
+        serve.wait_for_line("a process died and is replaced")
+        await asyncio.to_thread(
+            _until, lambda: len(children(serve.pid)) == 2 and members[0] not in children(serve.pid)
+        )
+        assert (await asyncio.to_thread(answer, f"http://127.0.0.1:{port}/health/live"))[0] == 200
+        members = children(serve.pid)
+        assert await asyncio.to_thread(serve.terminate) == 0
+        assert not any(map(is_alive, members))
+
+
+async def test_members_end_when_their_parent_is_killed(p: RunningPlatform) -> None:
+    port = free_port()
+    command = ["platform", "serve", "--port", str(port), "--workers", "2"]
+    with run_process(command, env=p.environment) as serve:
+        await asyncio.to_thread(
+            serve.wait_for_url, f"http://127.0.0.1:{port}/health/live", timeout_seconds=60
+        )
+        members = await asyncio.to_thread(
+            _until, lambda: len(children(serve.pid)) == 2 and children(serve.pid)
+        )
+        serve.kill()
+        await asyncio.to_thread(_until, lambda: not any(map(is_alive, members)))
+
+
+async def test_metrics_and_details_are_on_the_internal_port(p: RunningPlatform) -> None:
+    port, internal = free_port(), free_port()
+    command = ["platform", "serve", "--port", str(port), "--internal-port", str(internal)]
+    with run_process(command, env=p.environment, ready="serving") as serve:
+        body = await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{internal}/health/ready")
+        assert json.loads(body)["checks"]["database"] == "ok"
+        assert (
+            b"platform_http_requests_total"
+            in (await asyncio.to_thread(answer, f"http://127.0.0.1:{internal}/metrics"))[1]
+        )
+        assert await asyncio.to_thread(serve.terminate) == 0
+
+
+@pytest.mark.parametrize("name", ["worker", "scheduler"])
+async def test_worker_and_scheduler_end_in_order(p: RunningPlatform, name: str) -> None:
+    internal = free_port()
+    command = ["platform", name, "--internal-port", str(internal)]
+    with run_process(command, env=p.environment, ready=f"{name} started") as process:
+        await asyncio.to_thread(process.wait_for_url, f"http://127.0.0.1:{internal}/health/live")
+        assert await asyncio.to_thread(process.terminate) == 0
+        assert "Traceback" not in process.output
+
+
+async def test_signal_during_the_start_is_obeyed(p: RunningPlatform) -> None:
+    environment = {**p.environment, "DATABASE_URL_FILE": "", "DATABASE_URL": "postgresql://x@127.0.0.1:1/x"}
+    with run_process(["platform", "worker"], env=environment, ready="waiting for PostgreSQL") as process:
+        assert await asyncio.to_thread(process.terminate, timeout_seconds=10) == 0
+
+
+async def test_taken_port_is_told_in_one_sentence(p: RunningPlatform) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with run_process(["platform", "serve", "--port", str(port)], env=p.environment) as serve:
+            assert await asyncio.to_thread(serve.wait) == 1
+            assert f"Port {port} on 127.0.0.1 is taken" in serve.output
+
+
+async def test_worker_that_is_stuck_tells_where_and_ends_itself(p: RunningPlatform) -> None:
+    async with await psycopg.AsyncConnection.connect(
+        libpq_url(p.database_url), autocommit=True
+    ) as connection:
+        await connection.execute(
+            "INSERT INTO platform.deliveries (id, handler, command, context)"
+            " VALUES (gen_random_uuid(), 'sleeper.hang', '{}', '{}')"
+        )
+    environment = {**p.environment, "PLATFORM_LEASE_SECONDS": "0.5"}
+    with run_process(["platform", "worker"], env=environment, ready="the handler hangs") as worker:
+        assert await asyncio.to_thread(worker.wait) == EXIT_STUCK
+        assert "The event loop has done nothing for 1.5 s" in worker.output
+        assert "in hang" in worker.output
+
+
+def _until(condition, timeout_seconds: float = 30):
+    deadline = time.monotonic() + timeout_seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+    return found
