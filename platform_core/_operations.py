@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, RowMapping, Select, func, select, update
 import platform_core
 from platform_core import hookimpl
 from platform_core._tables import AUDIT, PLATFORM, audit_logs, deliveries, domain_events
-from platform_core.db import Reads, UnitOfWork
+from platform_core.db import Cursors, Reads, UnitOfWork
 from platform_core.declarations import Migrations, Permission, Services
 from platform_core.domain import Command, Page, PageRequest, Query
 from platform_core.errors import DomainError, Kind, NotFound
@@ -99,8 +99,10 @@ class Registry(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListModules(Query[list[ModuleView]]):
-    """Every installed module, failed ones included."""
+class ListModules(Query[Page[ModuleView]]):
+    """Every installed module by name, failed ones included."""
+
+    page: PageRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,9 +163,9 @@ async def retry_delivery(command: RetryDelivery, uow: UnitOfWork) -> None:
     )
 
 
-async def list_modules(_query: ListModules, registry: Registry) -> list[ModuleView]:
+async def list_modules(query: ListModules, registry: Registry, cursors: Cursors) -> Page[ModuleView]:
     """Answer `ListModules`."""
-    return registry.modules()
+    return cursors.page_of("platform.modules", registry.modules(), query.page, lambda module: module.name)
 
 
 async def list_events(query: ListEvents, reads: Reads) -> Page[EventView]:
@@ -228,8 +230,8 @@ Name = Annotated[str | None, QueryParameter(max_length=200)]
 
 
 @router.get("/platform/modules", permission="platform:read", summary="List installed modules")
-async def modules(ask: Ask) -> list[ModuleView]:
-    return await ask(ListModules())
+async def modules(ask: Ask, page: PageParams) -> Page[ModuleView]:
+    return await ask(ListModules(page=page))
 
 
 @router.get("/platform/events", permission="platform:read", summary="List domain events")

@@ -444,7 +444,7 @@ async def _roles_named(names: Sequence[str], roles: RoleRepository) -> list[Role
     wanted = list(dict.fromkeys(names))
     found = {role.name: role for role in await roles.find_by_names(wanted)} if wanted else {}
     unknown = [
-        FieldError(f"/body/roles/{names.index(name)}", f"there is no role {name!r}", "unknown_role")
+        FieldError(f"/body/roles/{names.index(name)}", "there is no such role", "unknown_role")
         for name in wanted
         if name not in found
     ]

@@ -69,7 +69,9 @@ class ListRoles(Query[Page[RoleView]]):
 
 @dataclass(frozen=True, kw_only=True)
 class ListPermissions(Query[Page[PermissionInfo]]):
-    """Every permission that the installed modules declare; few enough for one page."""
+    """Every permission that the installed modules declare, by name."""
+
+    page: PageRequest = field(default_factory=PageRequest)
 
 
 @dataclass(frozen=True, kw_only=True)

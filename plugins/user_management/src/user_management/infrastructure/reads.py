@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, Select, Text, any_, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
-from platform_core.db import Reads
+from platform_core.db import Cursors, Reads
 from platform_core.domain import Page
 from platform_core.ports import Clock, PermissionInfo, Permissions
 from user_management.application import (
@@ -109,8 +109,10 @@ async def list_roles(query: ListRoles, reads: Reads) -> Page[RoleView]:
     return await reads.page(_roles(), query.page, lambda row: RoleView(**row), order=(roles.c.id,))
 
 
-async def list_permissions(query: ListPermissions, permissions: Permissions) -> Page[PermissionInfo]:
-    return Page(list(permissions.all()))
+async def list_permissions(
+    query: ListPermissions, permissions: Permissions, cursors: Cursors
+) -> Page[PermissionInfo]:
+    return cursors.page_of("permissions", permissions.all(), query.page, lambda permission: permission.name)
 
 
 async def get_key_set(query: GetKeySet, keys: KeySet) -> Mapping[str, Any]:

@@ -72,5 +72,5 @@ async def delete_role(role_id: UUID, execute: Execute) -> None:
 
 
 @router.get("/permissions", summary="List every permission that the installed modules declare")
-async def list_permissions(ask: Ask) -> Page[PermissionInfo]:
-    return await ask(ListPermissions())
+async def list_permissions(page: PageParams, ask: Ask) -> Page[PermissionInfo]:
+    return await ask(ListPermissions(page=page))
