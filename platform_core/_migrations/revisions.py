@@ -113,7 +113,7 @@ def _read_all(module: str, paths: tuple[Path, ...], _changed: object) -> tuple[R
     for path in paths:
         try:
             revisions.append(_read(path))
-        except ValueError as error:
+        except (ValueError, SyntaxError) as error:
             problems.append(f"{path.name}: {error}")
     if not problems:
         ordered, problems = _in_line(revisions)

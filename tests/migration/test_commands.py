@@ -1,0 +1,242 @@
+"""
+Alembic's own commands from the root of the checkout, and `platform db …`, as real processes.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from migration_rig import Throwaway, connection, rows, tables
+
+import platform_core
+from platform_core.testing import PluginSource, plugins_installed
+
+ROOT = Path(platform_core.__file__).resolve().parents[1]
+
+PLUGIN = """
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from platform_core import hookimpl
+from platform_core.db import aggregate_columns, module_metadata
+from platform_core.declarations import Migrations
+
+METADATA = module_metadata("crates")
+sa.Table("things", METADATA, *aggregate_columns())
+if Path(__file__).with_name("phone").exists():
+    sa.Table("things", METADATA, sa.Column("phone", sa.Text), extend_existing=True)
+
+
+@hookimpl
+def register_migrations() -> Migrations:
+    return Migrations(Path(__file__).parent / "migrations" / "versions", METADATA)
+"""
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def crates(tmp_path: Path) -> Iterator[Path]:
+    """An installed plugin with one table; its package."""
+    package = tmp_path / "site" / "crates"
+    source = PluginSource(name="crates", files={"plugin.py": PLUGIN, "migrations/versions/.keep": ""})
+    with plugins_installed(source, into=tmp_path / "site"):
+        module = Throwaway(tmp_path / "revisions", "crates", (), ()).things()
+        for path in module.directory.iterdir():
+            path.rename(package / "migrations" / "versions" / path.name)
+        yield package
+
+
+@pytest.fixture
+def run(newest_database_url: str, crates: Path, tmp_path: Path) -> Run:
+    """Run a command at the root of the checkout, against an empty database."""
+
+    def run_(*command: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PLATFORM_", "DATABASE_"))
+        }
+        path = os.pathsep.join([str(ROOT), str(crates.parent), *sys.path])
+        own = {
+            "DATABASE_URL": newest_database_url,
+            "PYTHONPATH": path,
+            "PLATFORM_MODULES": "crates",
+            **environment,
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            env=clean | own,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+        return done
+
+    return run_
+
+
+def test_alembics_commands_work_over_all_modules(run: Run, newest_database_url: str) -> None:
+    up = run("alembic", "upgrade", "head")
+    assert "platform: platform_0001, platform_0002 done in" in up.stdout
+    assert "crates: crates_0001 done in" in up.stdout
+    assert tables(newest_database_url, "crates") == {"crates.things"}
+
+    assert run("alembic", "current").stdout.splitlines() == [
+        "platform: platform_0002 (head)",
+        "crates: crates_0001 (head)",
+    ]
+    history = run("alembic", "history").stdout.splitlines()
+    assert len(history) == 3
+    assert history[2].startswith("crates: <base> -> crates_0001 (expand, 20")
+    assert run("alembic", "-x", "module=crates", "history").stdout.splitlines() == history[2:]
+
+    run("alembic", "downgrade", "-1")
+    assert tables(newest_database_url, "crates") == set()
+    assert (
+        run("alembic", "current").stdout.splitlines()[1]
+        == "crates: nothing yet (1 pending, head is crates_0001)"
+    )
+    run("alembic", "upgrade", "+1")
+    assert tables(newest_database_url, "crates") == {"crates.things"}
+    assert "No new upgrade operations detected" in run("alembic", "check").stdout
+
+    script = run("alembic", "upgrade", "head", "--sql").stdout
+    assert script.index("CREATE TABLE platform.deliveries") < script.index("CREATE TABLE crates.things")
+
+
+def test_alembic_writes_a_revision_for_the_module_that_is_named(
+    run: Run, newest_database_url: str, crates: Path
+) -> None:
+    run("alembic", "upgrade", "head")
+    (crates / "phone").touch()
+    assert "Models and tables differ: crates: add column" in run("alembic", "check", code=255).stdout
+    unnamed = run("alembic", "revision", "--autogenerate", "-m", "add phone", code=255)
+    assert "Which module is it for? alembic -x module=NAME revision" in unnamed.stdout
+
+    before = {path.name for path in (ROOT / "alembic" / "versions").iterdir()}
+    written = run(
+        "alembic", "-x", "module=crates", "revision", "--autogenerate", "-m", "add phone"
+    ).stdout.strip()
+    path = Path(written.removeprefix("written: "))
+    assert path.parent == crates / "migrations" / "versions"
+    assert path.name.endswith("_crates_add_phone_things.py")
+    assert {path.name for path in (ROOT / "alembic" / "versions").iterdir()} == before
+    text = path.read_text()
+    for line in ('revision = "crates_0002"', 'down_revision = "crates_0001"', 'phase = "expand"'):
+        assert line in text
+    run("alembic", "upgrade", "head")
+    assert rows(newest_database_url, "SELECT phone FROM crates.things") == []
+
+
+def test_what_alembic_cannot_do_over_all_modules_is_refused_in_words(run: Run) -> None:
+    assert (
+        "`alembic stamp` does not work over all modules" in run("alembic", "stamp", "head", code=255).stdout
+    )
+    unknown = run("alembic", "-x", "module=nothing", "current", code=255).stdout
+    assert "There is no module nothing here. Installed are: platform, crates." in unknown
+
+
+def test_platform_db_does_the_same_with_exit_codes_and_json(run: Run, newest_database_url: str) -> None:
+    done = json.loads(run("platform_core", "db", "upgrade", "--json").stdout)
+    assert done["ok"]
+    assert [module["name"] for module in done["modules"]] == ["platform", "crates"]
+    assert run("platform_core", "db", "upgrade").stdout == "nothing to do\n"
+    current = json.loads(run("platform_core", "db", "current", "--json").stdout)
+    assert current[1] == {
+        "module": "crates",
+        "revision": "crates_0001",
+        "head": "crates_0001",
+        "pending": [],
+        "problem": None,
+    }
+    history = json.loads(run("platform_core", "db", "history", "--module", "crates", "--json").stdout)
+    assert [line["revision"] for line in history] == ["crates_0001"]
+    assert (
+        run("platform_core", "db", "wait", "--timeout-seconds", "1").stdout
+        == "The database is what this build needs.\n"
+    )
+    assert run("platform_core", "db", "lint").stdout == "Nothing dangerous found.\n"
+    assert (
+        "every table is as its model says" in run("platform_core", "db", "check", "--module", "crates").stdout
+    )
+
+    asked = run("platform_core", "db", "downgrade", "-1", code=2).stderr
+    assert "say --yes where nobody can be asked" in asked
+    script = run("platform_core", "db", "downgrade", "-1", "--sql").stdout
+    assert "DROP TABLE crates.things" in script
+    assert tables(newest_database_url, "crates") == {"crates.things"}
+    run("platform_core", "db", "downgrade", "-1", "--yes")
+    assert tables(newest_database_url, "crates") == set()
+    pending = run("platform_core", "db", "wait", "--timeout-seconds", "0", code=1).stderr
+    assert "crates: pending: crates_0001" in pending
+    run("platform_core", "db", "downgrade", "base", "--yes")
+    assert (
+        rows(newest_database_url, "SELECT nspname FROM pg_namespace WHERE nspname IN ('platform', 'audit')")
+        == []
+    )
+
+
+@pytest.mark.parametrize(("command", "words"), [
+    (["upgrade", "--module", "nothing"], "There is no module nothing here"),
+    (["upgrade", "nothing_0001"], "There is no revision nothing_0001"),
+    (["upgrade", "--phase", "both"], "is not one of 'expand', 'contract'"),
+    (["revision", "-m", "add phone users"], "Missing option '--module'"),
+    (["nothing"], "No such command 'nothing'"),
+])  # fmt: skip
+def test_wrong_usage_ends_with_two(run: Run, command: list[str], words: str) -> None:
+    assert words in run("platform_core", "db", *command, code=2).stderr
+
+
+def test_a_failing_module_ends_with_one_and_names_file_and_cause(run: Run, crates: Path) -> None:
+    (path,) = (crates / "migrations" / "versions").glob("*.py")
+    path.write_text(
+        path.read_text().replace("op.create_table(", "op.execute('SELECT 1/0')\n    op.create_table(")
+    )
+    failed = run("platform_core", "db", "upgrade", code=1)
+    assert "platform: platform_0001, platform_0002 done in" in failed.stdout
+    assert f"Error: crates: revision crates_0001 ({path.name}) failed: division by zero." in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_an_unreachable_database_is_one_paragraph(run: Run) -> None:
+    failed = run(
+        "platform_core", "db", "upgrade", code=1, DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing"
+    )
+    assert failed.stderr.startswith("Error: The database does not answer: ")
+    assert len(failed.stderr.strip().splitlines()) == 1
+
+
+def test_migrating_needs_no_redis_and_no_secrets_but_takes_the_rights_it_is_told(
+    run: Run, newest_database_url: str
+) -> None:
+    run("platform_core", "db", "upgrade", PLATFORM_ENV="production", PLATFORM_DATABASE_ROLES="false")
+    assert rows(newest_database_url, "SELECT DISTINCT role FROM platform.modules") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    "command", ["upgrade", "downgrade", "current", "history", "revision", "check", "lint", "wait"]
+)
+def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
+    told = run("platform_core", "db", command, "--help", COLUMNS="200").stdout
+    assert f"Example: platform db {command}" in told
+
+
+def test_a_broken_optional_plugin_is_left_out_and_told(
+    run: Run, crates: Path, newest_database_url: str
+) -> None:
+    (crates / "plugin.py").write_text("raise RuntimeError('broken')\n")
+    done = run("platform_core", "db", "upgrade")
+    assert "crates is left out, it cannot be loaded" in done.stderr
+    assert tables(newest_database_url, "platform") != set()
+    with connection(newest_database_url) as opened:
+        assert opened.execute("SELECT to_regnamespace('crates')").fetchone() == (None,)
