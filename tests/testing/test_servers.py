@@ -20,13 +20,15 @@ pytestmark = pytest.mark.processes
 ARGUMENTS = ["-p", "no:cacheprovider", "-p", "no:randomly", "-q"]
 
 WRITES_DOWN = """
+import psycopg
 import pytest
 
 @pytest.mark.parametrize("number", range(6))
-async def test_something(platform, number):
-    async with platform() as p:
-        with open("seen.txt", "a") as seen:
-            seen.write(f"{p.database_url} {p.environment['REDIS_URL']}\\n")
+def test_something(fresh_database_url, fresh_redis_url, number):
+    with psycopg.connect(fresh_database_url) as connection:
+        connection.execute("CREATE TABLE mine ()")
+    with open("seen.txt", "a") as seen:
+        seen.write(f"{fresh_database_url} {fresh_redis_url}\\n")
 """
 
 
@@ -77,13 +79,14 @@ def test_nothing_survives_a_run_that_is_killed(pytester: pytest.Pytester, own_ca
     pytester.makepyfile(
         """
         import time
+        import psycopg
 
-        async def test_waits(platform, platform_databases):
-            async with platform() as p:
-                [row] = await p.sql("SELECT pg_postmaster_start_time(), current_setting('data_directory') AS place")
-                with open("place.txt", "w") as place:
-                    place.write(row["place"])
-                time.sleep(300)
+        def test_waits(fresh_database_url, fresh_redis_url):
+            with psycopg.connect(fresh_database_url) as connection:
+                row = connection.execute("SELECT current_setting('data_directory')").fetchone()
+            with open("place.txt", "w") as place:
+                place.write(row[0])
+            time.sleep(300)
         """
     )
     place = own_cache / "place.txt"
