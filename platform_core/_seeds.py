@@ -21,6 +21,7 @@ import psycopg
 from sqlalchemy import text
 
 from platform_core._engines import KERNEL, Engines, libpq_url, translated
+from platform_core._migrations import ModuleMigrations, read_database
 from platform_core._migrations.lock import LOCK_NAMESPACE, SEEDER_LOCK
 from platform_core.context import Context, bind
 from platform_core.declarations import Seed, Tier
@@ -52,6 +53,11 @@ class SeedingKernel(Protocol):
 
     settings: KernelSettings
     engines: Engines
+
+    @property
+    def migrations(self) -> Sequence[ModuleMigrations]:
+        """Every active module's revisions."""
+        ...
 
     @property
     def declared(self) -> Mapping[str, _Declared]:
@@ -98,12 +104,19 @@ async def run_seeds(
         progress: told of each seed that was run.
 
     Raises:
-        SeedFailed: a seed failed; those before it are done, those after it were not tried.
+        SeedFailed: the database is not migrated, or a seed failed; those before it are done, those after it were
+            not tried.
     """
     highest = Tier.ESSENTIAL if essential_only else HIGHEST_TIER[environment or kernel.settings.environment]
     plan = [(owner, seed) for owner, seed in _planned(kernel, module) if seed.tier <= highest]
     reports: list[SeedReport] = []
-    async with _lock(kernel.settings.database_url.get_secret_value()):
+    url = kernel.settings.database_url.get_secret_value()
+    async with _lock(url):
+        if not_ready := (await read_database(url, kernel.migrations)).not_ready:
+            told = "; ".join(str(state) for state in not_ready)
+            raise SeedFailed(
+                f"The database is not what this build needs: {told}. Run `platform db upgrade` first."
+            )
         for owner, seed in plan:
             began = time.monotonic()
             await _run(kernel, owner, seed)
