@@ -148,7 +148,8 @@ class SqlUnitOfWork:
         constraints: Mapping[str, type[DomainError]] | None = None,
         resource: tuple[str, UUID] | None = None,
     ) -> None:
-        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})  # `IN (…)`
+        # an `IN (…)` is spelt out now: nobody does it later
+        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
         processors: dict[str, Any] = compiled._bind_processors  # type: ignore[assignment]  # the dialect's own conversion of JSON, enums and arrays
         params = {
             name: processors[name](value) if name in processors else value

@@ -185,7 +185,7 @@ class KernelSettings(BaseModel):
     smtp_url: SecretStr | None = Field(
         None,
         alias="SMTP_URL",
-        description="smtp://user:password@host:port or smtps://…; without it mails wait in the queue.",
+        description="smtp://… or smtps://…, with user and password in it; without it mails wait in the queue.",
     )
     database_pool_size: int = Field(
         16,

@@ -10,7 +10,7 @@ from platform_core.testing import PluginSource, plugins_installed
 if TYPE_CHECKING:
     from conftest import CommandLine
 
-SECRET = "kZ3v9Qx7Lm2Tn8Rb5Wc1Yd6Hf4Jg0PsAuEoIi"
+SECRET = "kZ3v9Qx7Lm2Tn8Rb5Wc1Yd6Hf4Jg0PsAuEoIi"  # pragma: allowlist secret
 
 
 def test_modules_are_listed_as_json_and_as_plain_columns(cli: CommandLine, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ BAD = {
     "PLATFORM_CORS_ORIGINS": "https://a.example.com,*",
     "PLATFORM_DEBUG": "1",
     "PLATFORM_ADMIN_PASSWORD": "password123",
-    "DATABASE_URL": "postgresql://postgres:postgres@db/platform",
+    "DATABASE_URL": "postgresql://postgres:postgres@db/platform",  # pragma: allowlist secret
     "PLATFORM_SHOP_PEPPER": "development-only-abc",
 }
 
