@@ -365,7 +365,8 @@ def test_a_platform_with_every_broken_module_serves_the_others(
     for path in ("/users/me", "/users", "/bookmarks", "/notifications/preferences", "/permissions"):
         assert client.get(f"/api/v1{path}", headers=admin).status_code == 200, path
     modules = {
-        module["name"]: module for module in client.get("/api/v1/platform/modules", headers=admin).json()["items"]
+        module["name"]: module
+        for module in client.get("/api/v1/platform/modules?limit=200", headers=admin).json()["items"]
     }
     for name, broken in BROKEN.items():
         assert modules[name]["status"] == "failed"

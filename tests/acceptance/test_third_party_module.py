@@ -181,7 +181,7 @@ def _works(story: Story, tmp_path: Path) -> None:
     assert "1 more link" in story.machine.platform("bookmarks", "import", "ada", str(links)).stdout
     assert story.titles(ada) == ["example.org", "A page", "Welcome"]
 
-    permissions = story.client.get("/api/v1/permissions", headers=admin).json()["items"]
+    permissions = story.client.get("/api/v1/permissions?limit=200", headers=admin).json()["items"]
     assert "bookmarks:read" in [permission["name"] for permission in permissions]
     everybody = "/api/v1/bookmarks/everybody"
     assert story.client.get(everybody, headers=ada).status_code == 403
