@@ -24,7 +24,6 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from platform_core.errors import OperationError
 from platform_core.settings import RateLimit
@@ -151,7 +150,7 @@ class Redis:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 answers = await self._exchange([command for command, _ in batch])
-        except (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  # an address that makes no sense keeps Redis away, too
             await self._trip(batch, error)
             return
         except BaseException:
@@ -378,7 +377,6 @@ class Gate:
             Allowance(bucket, left[2 * index], left[2 * index + 1]) for index, bucket in enumerate(buckets)
         )
         return Verdict(allowed == 1, retry_after, allowances, entry or None)
-
 
     def _complain(self, error: RedisError) -> None:
         self.redis.failures_count += 1

@@ -1,0 +1,35 @@
+"""What talks to Redis outlives every way in which Redis can be away."""
+
+import asyncio
+
+from pydantic import SecretStr
+
+from platform_core.cache import Redis, RedisAway
+
+NOBODY_THERE = "redis://127.0.0.1:1"
+
+
+class Rotating(SecretStr):
+    """An address that changes between connections, as a mounted file's may."""
+
+    def __init__(self, *addresses: str) -> None:
+        super().__init__(addresses[0])
+        self.addresses = list(addresses)
+
+    def get_secret_value(self) -> str:
+        return self.addresses.pop(0) if len(self.addresses) > 1 else self.addresses[0]
+
+
+async def test_an_address_that_is_wrong_for_a_moment_does_not_keep_redis_away_for_good(
+    fresh_redis_url: str,
+) -> None:
+    redis = Redis(Rotating(NOBODY_THERE, "no address at all", fresh_redis_url), cooldown_seconds=0.02)
+    answers = []
+    for _ in range(3):
+        try:
+            answers.append(await redis.call("PING"))
+        except RedisAway:
+            answers.append("away")
+        await asyncio.sleep(0.05)
+    await redis.close()
+    assert answers == ["away", "away", b"PONG"]
