@@ -77,7 +77,8 @@ class Bell:
         """Note that these rows are due; a background task tells Redis, so nobody waits."""
         new = list(ids)
         if new:
-            self._waiting.update(new[:_MOST_IDS])
+            # one is as good as many, and while Redis is away nobody takes them out again
+            self._waiting.update(new[: _MOST_IDS - len(self._waiting)])
             self._something.set()
 
     async def start(self) -> None:

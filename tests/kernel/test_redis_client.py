@@ -5,6 +5,9 @@ import asyncio
 from pydantic import SecretStr
 
 from platform_core.cache import Redis, RedisAway
+from platform_core.domain import new_id
+from platform_core.settings import read_settings
+from platform_core.tasks import Bell
 
 NOBODY_THERE = "redis://127.0.0.1:1"
 
@@ -33,3 +36,13 @@ async def test_an_address_that_is_wrong_for_a_moment_does_not_keep_redis_away_fo
         await asyncio.sleep(0.05)
     await redis.close()
     assert answers == ["away", "away", b"PONG"]
+
+
+async def test_what_nobody_can_be_told_does_not_pile_up_while_redis_is_away() -> None:
+    settings = read_settings(
+        {"DATABASE_URL": "postgresql:///", "REDIS_URL": NOBODY_THERE, "PLATFORM_SECRET_KEY": "-" * 32}
+    )
+    bell = Bell(settings)
+    for _ in range(500):
+        bell.ring([new_id() for _ in range(10)])
+    assert len(bell._waiting) <= 100
