@@ -100,7 +100,7 @@ class HttpServer(uvicorn.Server):
     A uvicorn that leaves signals to its process.
 
     Args:
-        app: the lifespan of it, if any, is the caller's business.
+        app: its services are running; its lifespan, if any, is the caller's business.
         listener: bound; closed at the end.
     """
 
@@ -120,6 +120,8 @@ class HttpServer(uvicorn.Server):
             backlog=BACKLOG_COUNT,
         )
         super().__init__(config)
+        # from here on clients wait instead of being refused: who is told the address may use it
+        listener.listen(BACKLOG_COUNT)
         self._listener = listener
 
     async def run_until_told(self) -> None:

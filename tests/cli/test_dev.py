@@ -10,6 +10,7 @@ import signal
 import socket
 import stat
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -68,11 +69,12 @@ def processes_in(directory: Path) -> list[str]:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A directory that the servers' account can reach, where root runs the tests."""
-    path = tmp_path / "project"
-    path.mkdir()
-    return path
+def home() -> Iterator[Path]:
+    """A directory that the servers' account can reach, where root runs the tests; pytest's own is closed to it."""
+    with tempfile.TemporaryDirectory(prefix="platform-dev-") as name:
+        path = Path(name).resolve()
+        path.chmod(0o755)
+        yield path
 
 
 def test_everything_is_there_and_a_second_start_finds_it_again(home: Path) -> None:
