@@ -123,7 +123,7 @@ class _Downgrade:
             if not reports[-1].ok:
                 break
         self._put_links_back()
-        return Report(tuple(reports), tuple(self._links), None, tuple(self._notes))
+        return Report(tuple(reports), tuple(self._links), None, tuple(self._notes), is_downgrade=True)
 
     def _step(self, step: Step) -> ModuleReport:
         began, name, error = time.monotonic(), step.module.name, None

@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 from platform_core._engines import LONGEST_NAME_BYTES
 from platform_core._migrations.revisions import ModuleMigrations
 from platform_core.declarations import Link
+from platform_core.errors import MigrationFailed
 
 State = Literal["added", "present", "waiting", "removed", "failed"]
 
@@ -103,8 +104,12 @@ def _outdated(
 ) -> Iterator[LinkReport]:
     for owner, stored in list(_stored(connection)):
         if owner == module.name and stored not in module.links:
-            retrying(functools.partial(_drop, connection, owner, stored))
-            yield LinkReport(owner, shown(owner, stored), "removed", "the manifest no longer declares it")
+            try:
+                retrying(functools.partial(_drop, connection, owner, stored))
+            except (psycopg.Error, MigrationFailed) as error:
+                yield LinkReport(owner, shown(owner, stored), "failed", _words(error))
+            else:
+                yield LinkReport(owner, shown(owner, stored), "removed", "the manifest no longer declares it")
 
 
 def _put(
@@ -121,9 +126,8 @@ def _put(
         return LinkReport(module, name, "present")
     try:
         retrying(lambda: _add(connection, module, link))
-    except psycopg.Error as error:
-        detail = error.diag.message_detail or ""
-        return LinkReport(module, name, "failed", f"{error.diag.message_primary or error} {detail}".strip())
+    except (psycopg.Error, MigrationFailed) as error:
+        return LinkReport(module, name, "failed", _words(error))
     return LinkReport(module, name, "added")
 
 
@@ -200,6 +204,12 @@ def _stored(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, Link]]:
     for name, links in rows:
         for link in links:
             yield name, Link(link["table"], link["column"], link["target"], link["on_delete"])
+
+
+def _words(error: psycopg.Error | MigrationFailed) -> str:
+    if isinstance(error, MigrationFailed):
+        return error.message
+    return f"{error.diag.message_primary or error} {error.diag.message_detail or ''}".strip()
 
 
 def _plain(link: Link) -> dict[str, str]:

@@ -61,12 +61,14 @@ class Report:
     Attributes:
         roles: whether the modules have database roles; None when they were not asked for or not looked at.
         notes: what an operator should know though nothing failed.
+        is_downgrade: what was applied was taken back.
     """
 
     modules: tuple[ModuleReport, ...]
     links: tuple[LinkReport, ...] = ()
     roles: bool | None = None
     notes: tuple[str, ...] = ()
+    is_downgrade: bool = False
 
     @property
     def failed(self) -> Mapping[str, str]:
@@ -93,7 +95,8 @@ class Report:
         for module in self.modules:
             if module.applied:
                 took_ms = sum(revision.duration_ms for revision in module.applied)
-                yield f"{module.name}: {', '.join(r.revision for r in module.applied)} done in {took_ms} ms"
+                done = "taken back" if self.is_downgrade else "done"
+                yield f"{module.name}: {', '.join(r.revision for r in module.applied)} {done} in {took_ms} ms"
             if module.waiting:
                 told = ", ".join(f"{waiting.revision} ({waiting.phase})" for waiting in module.waiting)
                 yield f"{module.name}: waits for a run that includes it: {told}"

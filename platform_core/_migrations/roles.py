@@ -21,6 +21,7 @@ import psycopg
 from psycopg import sql
 
 from platform_core._engines import KERNEL, role_name
+from platform_core.errors import MigrationFailed
 
 AUDIT: Final = "audit"
 VERSION_TABLE: Final = "alembic_version"
@@ -79,8 +80,11 @@ def apply(connection: psycopg.Connection[Any], modules: Sequence[str]) -> str | 
         connection: the migrator's, autocommit, connected to the migrated database.
         modules: those whose schema is there.
 
-    Returns: None when roles are in place; otherwise why they are off, in one line. `platform.modules` then says so
-        too, and every process runs with the login's own rights.
+    Returns: None when roles are in place; otherwise why there are none, in one line. Every process then runs with the
+        login's own rights.
+
+    Raises:
+        MigrationFailed: roles are in use, and they cannot be brought up to date. They are never given up silently.
     """
     database = connection.info.dbname
     for attempt in range(1, _ATTEMPTS_COUNT + 1):
@@ -89,25 +93,36 @@ def apply(connection: psycopg.Connection[Any], modules: Sequence[str]) -> str | 
                 for statement in statements(database, modules):
                     connection.execute(statement)
         except psycopg.errors.InsufficientPrivilege as error:
-            connection.execute(
-                "UPDATE platform.modules SET role = NULL WHERE name = ANY(%s)", (list(modules),)
-            )
-            return (
-                f"database roles are off, modules are not kept apart in the database: {error.diag.message_primary};"
-                f" ALTER ROLE {connection.info.user} CREATEROLE switches them on at the next upgrade"
-            )
+            return _without(connection, error)
         except (
             psycopg.errors.InternalError_,
             psycopg.errors.UniqueViolation,
             psycopg.errors.LockNotAvailable,
-        ):
+        ) as error:
             # roles belong to the cluster: another database's migrator touched the same catalogue row
             if attempt == _ATTEMPTS_COUNT:
-                raise
+                raise MigrationFailed(
+                    f"every module is migrated, but the database roles are not: {error.diag.message_primary}."
+                    " Another database of this server was being migrated all the time; run this again."
+                ) from error
             time.sleep(random.uniform(0.02, 0.1) * attempt)  # noqa: S311  # spreads retries, guards nothing
         else:
             break
     return None
+
+
+def _without(connection: psycopg.Connection[Any], error: psycopg.errors.InsufficientPrivilege) -> str:
+    login, denied = connection.info.user, error.diag.message_primary
+    row = connection.execute("SELECT count(role) FROM platform.modules").fetchone()
+    if row is not None and row[0]:
+        raise MigrationFailed(
+            f"every module is migrated, but the database roles that are in use here are not up to date: {denied}."
+            f" ALTER ROLE {login} CREATEROLE, or give them up with PLATFORM_DATABASE_ROLES=false; then run this again."
+        ) from error
+    return (
+        f"database roles are off, modules are not kept apart in the database: {denied};"
+        f" ALTER ROLE {login} CREATEROLE switches them on at the next upgrade"
+    )
 
 
 def of_module(connection: psycopg.Connection[Any], module: str) -> str | None:

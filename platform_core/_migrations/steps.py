@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import io
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TextIO
@@ -22,6 +23,9 @@ from sqlalchemy import Connection
 from platform_core._migrations.revisions import ModuleMigrations, Revision, alembic_directory
 
 VERSION_TABLE: Final = "alembic_version"
+
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""`alembic.op` is one proxy for the whole process, so two threads would change each other's databases."""
 
 
 def script_directory(module: ModuleMigrations) -> ScriptDirectory:
@@ -57,7 +61,7 @@ def run(
     """
     context = _context(module, connection=connection)
     context._migrations_fn = _steps(context, module, revisions, upgrade, starting, finished)
-    with Operations.context(context), context.begin_transaction():
+    with _ONE_AT_A_TIME, Operations.context(context), context.begin_transaction():
         context.run_migrations()
 
 
@@ -68,7 +72,7 @@ def write_sql(
     script = io.StringIO()
     context = _context(module, output=script, start=start)
     context._migrations_fn = _steps(context, module, revisions, upgrade, lambda _: None, lambda *_: None)
-    with Operations.context(context), context.begin_transaction():
+    with _ONE_AT_A_TIME, Operations.context(context), context.begin_transaction():
         context.run_migrations()
     return script.getvalue()
 

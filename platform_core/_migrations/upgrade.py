@@ -23,7 +23,7 @@ from platform_core._migrations.revisions import ModuleMigrations, Phase, Revisio
 from platform_core._migrations.run import Progress, Run, retry, words
 from platform_core._migrations.state import DatabaseState, read_database_sync
 from platform_core.declarations import Link
-from platform_core.errors import OperationError
+from platform_core.errors import MigrationFailed, OperationError
 
 WAIT_SECONDS: Final = 300.0
 
@@ -140,11 +140,16 @@ class _Upgrade:
             )
             link_reports = links.put_in_place(self._connection, self._wanted.modules, ready, self._retrying)
             if roles:
-                note = database_roles.apply(
-                    self._connection, [name for name in self._names() if name in state.remembered]
-                )
-                has_roles, notes = note is None, [note] if note else []
+                has_roles, notes = self._roles([name for name in self._names() if name in state.remembered])
         return Report(tuple(self._reports.values()), tuple(link_reports), has_roles, tuple(notes))
+
+    def _roles(self, names: Sequence[str]) -> tuple[bool, list[str]]:
+        try:
+            note = database_roles.apply(self._connection, names)
+        except MigrationFailed as error:
+            self._reports[KERNEL] = replace(self._reports[KERNEL], error=error.message)
+            return True, []
+        return note is None, [note] if note else []
 
     def _names(self) -> Sequence[str]:
         return [module.name for module in self._installed]

@@ -258,7 +258,7 @@ def owner(database_url: str) -> Iterator[tuple[str, str]]:
         name,
     )
     with connection(database_url) as admin:
-        for schema in ("alpha", "beta", "audit", "platform"):
+        for schema in ("alpha", "beta", "gamma", "audit", "platform"):
             admin.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
         drop_roles(admin, database)
         admin.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(sql.Identifier(name)))
@@ -294,7 +294,7 @@ def test_a_login_that_may_create_roles_needs_no_superuser(
 
 
 def test_where_nobody_may_create_roles_the_platform_runs_without_and_says_so(
-    owner: tuple[str, str], database_url: str, modules: list[ModuleMigrations]
+    owner: tuple[str, str], database_url: str, modules: list[ModuleMigrations], make_module: MakeModule
 ) -> None:
     url, name = owner
     report = _migrations.upgrade(url, modules)
@@ -310,6 +310,16 @@ def test_where_nobody_may_create_roles_the_platform_runs_without_and_says_so(
     with connection(database_url) as admin:
         admin.execute(sql.SQL("ALTER ROLE {} CREATEROLE").format(sql.Identifier(name)))
     assert _migrations.upgrade(url, modules).roles is True  # nothing to migrate, but roles to make
+
+    # roles that are in use are never given up silently
+    with connection(database_url) as admin:
+        admin.execute(sql.SQL("ALTER ROLE {} NOCREATEROLE").format(sql.Identifier(name)))
+    failed = _migrations.upgrade(url, [*modules, make_module("gamma").migrations])
+    assert (
+        "the database roles that are in use here are not up to date: permission denied"
+        in failed.failed["platform"]
+    )
+    assert {*read_database_sync(url, modules).roles} == {"platform", "alpha", "beta"}
 
 
 def test_roles_that_an_administrator_made_beforehand_are_used(
@@ -384,13 +394,11 @@ def test_several_databases_of_one_server_make_their_roles_at_once(
 
     def run(url: str) -> None:
         try:
-            results[url] = _migrations.upgrade(url, modules).roles
+            report = _migrations.upgrade(url, modules)
+            results[url] = report.ok and report.roles
         except Exception as error:  # noqa: BLE001  # told to the main thread
             results[url] = error
 
-    # Alembic keeps one migration in a module-wide proxy, so what runs at once is only the making of roles
-    for url in urls:
-        _migrations.upgrade(url, modules, roles=False).raise_for_failures()
     threads = [threading.Thread(target=run, args=(url,)) for url in urls]
     for thread in threads:
         thread.start()
