@@ -103,9 +103,12 @@ class Worker:
                     await self._wake.wait()
             self._wake.clear()
         else:
+            stopping = asyncio.create_task(self._stopping.wait())
             await asyncio.wait(
-                [task for _, task in self._running.values()], return_when=asyncio.FIRST_COMPLETED
+                [stopping, *(task for _, task in self._running.values())],
+                return_when=asyncio.FIRST_COMPLETED,
             )
+            stopping.cancel()
 
     async def _round(self) -> None:
         try:
