@@ -245,15 +245,24 @@ async def touch_subscriptions(engine: AsyncEngine, handlers: Sequence[str]) -> N
             )
 
 
-async def purge(engine: AsyncEngine, *, retention_days: float, batch_count: int = 5000) -> int:
-    """Delete finished deliveries older than the retention, in batches that block nobody; events stay."""
+async def purge(
+    engine: AsyncEngine, *, retention_days: float, keep: Sequence[str] = (), batch_count: int = 5000
+) -> int:
+    """
+    Delete finished deliveries older than the retention, in batches that block nobody; events stay.
+
+    Args:
+        keep: keys of jobs that stay, because somebody will still ask for them.
+    """
     total = 0
     while True:
         gone = await _run(
             engine,
             "DELETE FROM platform.deliveries WHERE id IN (SELECT id FROM platform.deliveries WHERE status = 'done'"
-            " AND finished_at < now() - make_interval(secs => :age) LIMIT :count)",
+            " AND finished_at < now() - make_interval(secs => :age)"
+            " AND (job_key IS NULL OR job_key <> ALL(CAST(:keep AS text[]))) LIMIT :count)",
             age=retention_days * 86400,
+            keep=list(keep),
             count=batch_count,
         )
         total += gone

@@ -58,7 +58,7 @@ class Jobs(Protocol):
         Args:
             command: declared by `register_tasks`; it may hold no secret.
             after_seconds: earliest start, counted from the commit.
-            key: a second job with the same key is dropped silently, however late it comes.
+            key: a second job with the same key is dropped silently, for as long as the first one is kept.
         """
         ...
 

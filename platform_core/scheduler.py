@@ -67,9 +67,7 @@ class Scheduler:
             Chore(
                 "orphans", 15, lambda: _outbox.bury_orphans(engine, orphan_seconds=settings.orphan_seconds)
             ),
-            Chore(
-                "purge", 600, lambda: _outbox.purge(engine, retention_days=settings.delivery_retention_days)
-            ),
+            Chore("purge", 600, self._purge),
             *chores,
         ]
 
@@ -124,20 +122,29 @@ class Scheduler:
             logger.warning("housekeeping failed; it is repeated", chore=chore.name, error=str(error))
 
     async def _tick(self) -> None:
-        now = self._clock.now()
         context = replace(Context(), principal=SYSTEM)
         uow = SqlUnitOfWork(self._engines.commands(KERNEL), self._clock, context)
         try:
-            for schedule in self._schedules:
-                uow.later(
-                    schedule.command, key=f"{schedule.name}@{last_tick(now, schedule.every).isoformat()}"
-                )
+            for key, schedule in self._ticks().items():
+                uow.later(schedule.command, key=key)
             if uow.has_work:
                 self._ring(await uow.commit())
         except Exception as error:  # noqa: BLE001  # repeated; one chore must not stop the others
             logger.warning("could not schedule; it is repeated", error=str(error))
         finally:
             await uow.close()
+
+    def _ticks(self) -> dict[str, Schedule]:
+        now = self._clock.now()
+        return {f"{s.name}@{last_tick(now, s.every).isoformat()}": s for s in self._schedules}
+
+    async def _purge(self) -> None:
+        # a tick does not come again while its job is there, and the next may be further away than the retention
+        await _outbox.purge(
+            self._engines.commands(KERNEL),
+            retention_days=self._settings.delivery_retention_days,
+            keep=list(self._ticks()),
+        )
 
     async def _extend_chain(self) -> None:
         async with self._engines.commands(KERNEL).connect() as connection:

@@ -91,3 +91,21 @@ def test_ticks_are_multiples_since_1970_so_that_restarts_do_not_shift_them() -> 
     assert last_tick(now, timedelta(minutes=5)) == datetime(2026, 11, 23, 10, 15, tzinfo=UTC)
     assert last_tick(now, timedelta(hours=1)) == datetime(2026, 11, 23, 10, tzinfo=UTC)
     assert last_tick(now, timedelta(days=1)) == datetime(2026, 11, 23, tzinfo=UTC)
+
+
+async def test_a_tick_runs_once_although_its_job_was_tidied_away_before_the_next(
+    platform: PlatformFactory,
+) -> None:
+    async with platform(extra=[LEDGER], settings={"PLATFORM_DELIVERY_RETENTION_DAYS": "0.000000001"}) as p:
+        scheduler = scheduler_of(p)
+        [purge] = [chore for chore in scheduler._chores if chore.name == "purge"]
+        await scheduler._tick()
+        assert len(await p.deliver()) == 1
+        await asyncio.sleep(0.01)
+        await purge.run()
+        await scheduler._tick()
+        assert await p.deliver() == []
+
+        p.clock.advance(hours=1)
+        await purge.run()
+        assert await p.deliveries("ledger.close_books") == []
