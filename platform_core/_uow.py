@@ -125,7 +125,7 @@ class SqlUnitOfWork:
                 await connection.exec_driver_sql("BEGIN")
 
     async def fetch_all(self, statement: Executable) -> Sequence[RowMapping]:
-        with translated():
+        with self._refused(), translated():  # `FOR UPDATE` may find itself in a circle of waiters
             async with self._connected() as connection:
                 return (await connection.execute(statement)).mappings().all()
 

@@ -1,6 +1,7 @@
 """Commands: one statement stores everything or nothing."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 from ledger.application import (
@@ -17,7 +18,10 @@ from ledger.application import (
 )
 from ledger.contracts import AccountOpened, Deposited
 from ledger.domain import InsufficientFunds, OwnerTaken, WrongPin
+from sqlalchemy import column, select, text
 
+from platform_core._uow import SqlUnitOfWork
+from platform_core.context import Context
 from platform_core.domain import new_id
 from platform_core.errors import ConcurrentUpdate, NotFound, PlatformError
 from platform_core.security import Principal
@@ -187,3 +191,27 @@ async def test_a_module_cannot_touch_the_kernels_or_another_modules_tables(p: Ru
         for statement in ("DELETE FROM audit.audit_logs", "UPDATE audit.domain_events SET payload = '{}'"):
             with pytest.raises(Exception, match="permission denied"):
                 await connection.exec_driver_sql(statement)
+
+
+async def test_of_two_that_wait_for_each_others_locks_one_is_a_conflict_and_not_a_defect(
+    p: RunningPlatform,
+) -> None:
+    first, second = await p.execute(OpenAccount(owner="Ada")), await p.execute(OpenAccount(owner="Bob"))
+    engine = p.kernel.engines.commands("ledger")
+    units = [SqlUnitOfWork(engine, p.clock, Context()) for _ in range(2)]
+
+    async def lock(unit: SqlUnitOfWork, account: UUID) -> None:
+        await unit.begin()
+        table = text("ledger.accounts")
+        await unit.fetch_one(
+            select(column("id")).select_from(table).where(column("id") == account).with_for_update()
+        )
+
+    await asyncio.gather(lock(units[0], first.id), lock(units[1], second.id))
+    outcomes = await asyncio.gather(
+        lock(units[0], second.id), lock(units[1], first.id), return_exceptions=True
+    )
+    for unit in units:
+        await unit.close()
+
+    assert [type(outcome) for outcome in outcomes if outcome is not None] == [ConcurrentUpdate]
