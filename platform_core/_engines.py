@@ -141,6 +141,7 @@ class Engines:
             max_overflow=0,
             pool_timeout=settings.database_pool_timeout_seconds,
             pool_use_lifo=True,
+            hide_parameters=True,  # errors are logged, and kept with dead letters
         )
 
     def _options(self, key: _Key) -> str:

@@ -19,6 +19,7 @@ from ledger.application import (
 from ledger.contracts import AccountOpened, Deposited
 from ledger.domain import InsufficientFunds, OwnerTaken, WrongPin
 from sqlalchemy import column, select, text
+from sqlalchemy.exc import DBAPIError
 
 from platform_core._uow import SqlUnitOfWork
 from platform_core.context import Context
@@ -215,3 +216,12 @@ async def test_of_two_that_wait_for_each_others_locks_one_is_a_conflict_and_not_
         await unit.close()
 
     assert [type(outcome) for outcome in outcomes if outcome is not None] == [ConcurrentUpdate]
+
+
+async def test_what_the_database_refuses_is_told_without_the_values_of_the_statement(
+    p: RunningPlatform,
+) -> None:
+    statement = text("SELECT nothing FROM ledger.accounts WHERE owner = :owner")
+    with pytest.raises(DBAPIError) as refused:
+        await p.kernel.reads("ledger").all(statement.bindparams(owner="a secret name"))
+    assert "a secret name" not in str(refused.value)
