@@ -20,6 +20,9 @@ __all__ = ["LimitedRequest", "check_url", "read_form", "require_json"]
 _MESSAGE: Final = "contains a character that text cannot have (NUL or half of a surrogate pair)"
 _CODE: Final = "text_invalid"
 
+_MEMBERS_COUNT: Final = 1000
+"""Of one JSON object; each that is unknown costs a line of complaint, and a body of 1 MiB holds 100,000 of them."""
+
 
 class LimitedRequest(Request):
     """
@@ -63,6 +66,8 @@ class LimitedRequest(Request):
                 where = _find_nul(self._json)
                 if where is not None:
                     raise _not_text("/body" + where)
+            if body.count(b":") > _MEMBERS_COUNT:
+                _check_members(self._json)
         return self._json
 
     async def _limited(self) -> Message:
@@ -167,6 +172,18 @@ def _find_nul(value: Any) -> str | None:
                     return where
                 pending.append((f"{where}/{key[:100]}".replace("~", "~0"), element))
     return None
+
+
+def _check_members(value: Any) -> None:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, list):
+            pending += item
+        elif isinstance(item, dict):
+            if len(item) > _MEMBERS_COUNT:
+                raise _malformed(f"an object has more than {_MEMBERS_COUNT} members")
+            pending += item.values()
 
 
 def _not_text(pointer: str) -> InvalidInput:

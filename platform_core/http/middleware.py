@@ -172,7 +172,7 @@ class Shell:
         context = Context(
             request_id=request_id,
             ip=self._proxies.client(peer[0] if peer else None, headers.get(b"x-forwarded-for", ())),
-            user_agent=agent[0].decode("latin-1")[:512] if agent else None,
+            user_agent=_printable(agent[0]) if agent else None,
             traceparent=traceparent,
         )
         return Exchange(context, headers, scope["method"])
@@ -228,6 +228,12 @@ class _Answer:
         elif self.exchange.is_head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
+
+
+def _printable(value: bytes) -> str:
+    """Return a client's own words so that they can be stored and shown: no NUL, no escape sequences for terminals."""
+    text = value[:512].decode("latin-1")
+    return text if text.isprintable() else "".join(letter for letter in text if letter.isprintable())
 
 
 def _identifiers(headers: Mapping[bytes, Sequence[bytes]]) -> tuple[str, str]:

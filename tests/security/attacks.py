@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
 from platform_core.testing import RunningPlatform
 
 MODULES = ["user_management", "notification"]
@@ -165,7 +166,7 @@ async def operations(p: RunningPlatform) -> list[Operation]:
                     method.upper(),
                     template,
                     None if schema is None else resolved(whole, schema),
-                    tuple(operation.get("parameters", ())),
+                    tuple(resolved(whole, one) for one in operation.get("parameters", ())),
                 )
             )
     return found

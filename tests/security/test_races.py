@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from attacks import API, queued, row_locked
+
 from platform_core.testing import PlatformFactory, RunningPlatform
 from user_management import MailLinks, PasswordResetRequested, SessionReuseDetected
 from user_management.testing import PASSWORD, Account, essentials, sign_up

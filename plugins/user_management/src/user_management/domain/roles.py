@@ -144,9 +144,7 @@ def _check_name(name: str) -> str:
 def _check_permissions(permissions: Iterable[str], declared: Collection[str]) -> list[str]:
     wanted = list(permissions)
     errors = [
-        FieldError(
-            f"/body/permissions/{index}", f"no installed module declares {name!r}", "unknown_permission"
-        )
+        FieldError(f"/body/permissions/{index}", "no installed module declares it", "unknown_permission")
         for index, name in enumerate(wanted)
         if name not in declared
     ]
