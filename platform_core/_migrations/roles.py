@@ -8,6 +8,9 @@ Database roles: one per module, with rights on its own schema and what its state
 Connections take their role in the start-up packet (`_engines.py`), so a forgotten join into a neighbour's table fails
 in development as it does in production. A process still logs in as a member of every role: this guards against
 mistakes and injected SQL, not against a plugin that means harm.
+
+In production, API and workers best log in as somebody who owns nothing and is a member of these roles only
+(`GRANT platform_platform, platform_user_management TO application`); migrations alone need the owner's login.
 """
 
 from __future__ import annotations

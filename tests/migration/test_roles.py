@@ -336,6 +336,32 @@ def test_roles_that_an_administrator_made_beforehand_are_used(
     assert {*read_database_sync(url, modules).roles} == {"platform", "alpha", "beta"}
 
 
+def test_processes_may_log_in_as_somebody_who_cannot_migrate(
+    migrated: str, modules: list[ModuleMigrations], kernel: ModuleMigrations
+) -> None:
+    """In production the API and the workers need no rights on tables but those of the roles."""
+    roles = read_database_sync(migrated, modules).roles
+    login, password = f"{roles['platform']}_login", secrets.token_hex(8)
+    with connection(migrated) as admin:
+        admin.execute(
+            sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
+                sql.Identifier(login),
+                sql.Literal(password),
+                sql.SQL(", ").join(sql.Identifier(role) for role in roles.values()),
+            )
+        )
+    application = (
+        make_url(migrated).set(username=login, password=password).render_as_string(hide_password=False)
+    )
+    assert read_database_sync(application, modules).roles == roles
+    assert _migrations.upgrade(application, modules).applied_count == 0
+    with connection(application, role=roles["alpha"]) as opened:
+        opened.execute("SELECT * FROM alpha.things")
+    with connection(application) as opened, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        opened.execute("ALTER TABLE audit.audit_logs ADD COLUMN more text")
+    assert granted(application, roles["platform"], ["RESET ROLE; DELETE FROM audit.audit_logs"]) == []
+
+
 def test_roles_can_be_left_alone(newest_database_url: str, kernel: ModuleMigrations) -> None:
     report = _migrations.upgrade(newest_database_url, [kernel], roles=False)
     assert report.roles is None
