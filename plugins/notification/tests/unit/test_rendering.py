@@ -136,3 +136,26 @@ def test_a_page_of_its_own_is_not_framed(renderer: JinjaRenderer) -> None:
 def test_a_missing_value_is_an_error_with_its_line(renderer: JinjaRenderer) -> None:
     with pytest.raises(InvalidTemplate, match="line 2"):
         renderer.render(source("a\n{{ name }}"), {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ " + "(" * 3000 + "name" + ")" * 3000 + " }}",
+        "{{ " + "not " * 4000 + "name }}",
+        "{{ name" + "|upper" * 3000 + " }}",
+        "{% if name %}" * 120 + "x" + "{% endif %}" * 120,
+    ],
+    ids=["brackets", "not", "filters", "if"],
+)
+def test_a_bottomless_template_is_refused_and_no_defect(renderer: JinjaRenderer, text: str) -> None:
+    with pytest.raises(InvalidTemplate, match="nested too deeply"):
+        renderer.check(source(text), {"name"})
+    with pytest.raises(InvalidTemplate, match="nested too deeply"):
+        renderer.render(source(text), {"name": "Eve"})
+
+
+def test_a_template_that_makes_much_of_little_is_refused(renderer: JinjaRenderer) -> None:
+    text = "{% for letter in name %}" + "x" * 19_000 + "{% endfor %}"
+    with pytest.raises(InvalidTemplate, match="becomes longer than"):
+        renderer.render(source(text), {"name": "y" * 2000})

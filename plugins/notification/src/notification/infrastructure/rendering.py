@@ -44,6 +44,9 @@ _FILTERS: Final = frozenset(
 )
 _TESTS: Final = frozenset({"defined", "undefined", "none"})
 _LONGEST_SUBJECT: Final = 200
+_LONGEST_PART: Final = 1_000_000
+_DEEPEST: Final = 50
+"""Python itself gives up on code that is indented a hundred times."""
 
 Problem = tuple[int, str]
 
@@ -108,27 +111,34 @@ class JinjaRenderer:
 
     def _rendered(self, part: _Part, variables: Mapping[str, Any]) -> str:
         try:
-            render: Callable[..., str] = self._compiled(part)
-            return render(dict(variables))
+            pieces: list[str] = []
+            length = 0
+            for piece in self._compiled(part)(dict(variables)):
+                pieces.append(piece)
+                length += len(piece)
+                if length > _LONGEST_PART:  # a loop makes much of little
+                    raise TemplateError(f"becomes longer than {_LONGEST_PART:,} characters")
+            return "".join(pieces)
         except TemplateError as error:
             raise _invalid([FieldError(f"/body/{part.name}", *_described(error))]) from error
 
-    def _compile(self, part: _Part) -> Callable[..., str]:
+    def _compile(self, part: _Part) -> Callable[..., Iterator[str]]:
         problems = list(self._problems(part, None))
         if problems:
             line, problem = problems[0]
             raise TemplateSyntaxError(problem, line)
-        return (self._html if part.escapes else self._plain).from_string(part.source).render
+        return (self._html if part.escapes else self._plain).from_string(part.source).generate
 
     def _problems(self, part: _Part, known: Collection[str] | None) -> Iterator[Problem]:
         try:
             tree = (self._html if part.escapes else self._plain).parse(part.source)
+            found = [*_forbidden(tree), *(() if known is None else _unknown_names(tree, known))]
         except TemplateSyntaxError as error:
             yield error.lineno, error.message or "is no template"
-            return
-        yield from _forbidden(tree)
-        if known is not None:
-            yield from _unknown_names(tree, known)
+        except RecursionError:  # of the parser
+            yield 1, _TOO_DEEP
+        else:
+            yield from found
 
 
 def _parts(source: TemplateSource) -> Iterator[_Part]:
@@ -138,10 +148,15 @@ def _parts(source: TemplateSource) -> Iterator[_Part]:
         yield _Part("html", source.html, True)
 
 
-def _walk(node: nodes.Node) -> Iterator[nodes.Node]:
+_TOO_DEEP: Final = "it is nested too deeply"
+
+
+def _walk(node: nodes.Node, depth: int = 0) -> Iterator[nodes.Node]:
+    if depth > _DEEPEST:
+        raise TemplateSyntaxError(_TOO_DEEP, node.lineno)
     yield node
     for child in node.iter_child_nodes():
-        yield from _walk(child)
+        yield from _walk(child, depth + 1)
 
 
 def _forbidden(tree: nodes.Template) -> Iterator[Problem]:
