@@ -84,6 +84,19 @@ async def test_reset_invitation_and_changed_password_have_a_mail_each(platform: 
         assert answer.status_code == 204, answer.text
 
 
+async def test_whose_refresh_token_was_probably_stolen_hears_of_it(platform: PlatformFactory) -> None:
+    async with platform(MODULES, seed=essentials) as p:
+        eve = await sign_up(p, "eve")
+        spent = {"refresh_token": eve.refresh_token}
+        assert (await p.client.post("/api/v1/auth/refresh", json=spent)).status_code == 200
+        p.clock.advance(seconds=11)
+        assert (await p.client.post("/api/v1/auth/refresh", json=spent)).status_code == 401
+        await p.deliver()
+        assert [(mail.subject, mail.recipients) for mail in p.mails] == [
+            ("One of your logins at Platform Core was ended", (eve.email,))
+        ]
+
+
 async def test_a_link_that_was_asked_for_again_comes_in_a_mail_of_its_own(platform: PlatformFactory) -> None:
     async with platform(MODULES, seed=essentials) as p:
         eve = await sign_up(p, "eve")

@@ -16,6 +16,7 @@ from user_management import (
     MailLinks,
     PasswordChanged,
     PasswordResetRequested,
+    SessionReuseDetected,
     UserInvited,
     UserRegistered,
 )
@@ -65,7 +66,22 @@ PASSWORD_CHANGED: Final = NotificationKind(
     essential=True,
 )
 
-ACCOUNT_KINDS: Final = (WELCOME, EMAIL_VERIFICATION, PASSWORD_RESET, INVITATION, PASSWORD_CHANGED)
+SESSION_REUSED: Final = NotificationKind(
+    name=SessionReuseDetected.wire_name,
+    title="One of your logins was ended",
+    event=SessionReuseDetected,
+    recipients=lambda event: [event.user_id],
+    essential=True,
+)
+
+ACCOUNT_KINDS: Final = (
+    WELCOME,
+    EMAIL_VERIFICATION,
+    PASSWORD_RESET,
+    INVITATION,
+    PASSWORD_CHANGED,
+    SESSION_REUSED,
+)
 
 
 def _verification_link(links: MailLinks, data: Mapping[str, Any]) -> str:
