@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -137,6 +138,7 @@ def run(main: Callable[[Lifetime], Coroutine[Any, Any, T]]) -> T | None:
                 return None
             raise
 
+    gc.freeze()  # what was imported stays: the collector need not look at it again
     with asyncio.Runner(loop_factory=uvloop_factory()) as runner:
         return runner.run(supervised())
 
