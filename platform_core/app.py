@@ -295,6 +295,9 @@ class Kernel:
                     plugin, HookFailed(plugin.name, f"migration: {module}", "run: platform db upgrade")
                 )
         self._hooks.settle()
+        for plugin in self.plugins:
+            if plugin.error is not None:
+                logger.error("plugin is left out", plugin=plugin.name, reason=str(plugin.error))
 
     async def _read_database(self) -> DatabaseState:
         waited = 0.0

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 from fault_rig.house import House, eventually
 
-from platform_core.testing import run_process
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -46,17 +44,12 @@ def _build(house: House, into: Path, statement: str) -> Mapping[str, str]:
     return {**house.p.environment, "PYTHONPATH": f"{into}:{house.p.environment['PYTHONPATH']}"}
 
 
-async def _upgrade(environment: Mapping[str, str]) -> int:
-    with run_process(["platform", "db", "upgrade"], env=environment) as process:
-        return await asyncio.to_thread(process.wait, timeout_seconds=60)
-
-
 async def test_b29_a_module_whose_migration_fails_half_way_costs_only_itself_and_its_events_wait(
     house: House, tmp_path: Path
 ) -> None:
     """Red when a module is served whose tables are not what it needs, and when its deliveries go to nobody."""
     broken = _build(house, tmp_path / "broken", "SELECT 1 / 0")
-    assert await _upgrade(broken) == 1
+    assert await house.upgrade(broken) == 1
     columns = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'tally' AND column_name = 'colour'"
     assert await house.value(columns) == 0
 
@@ -70,6 +63,10 @@ async def test_b29_a_module_whose_migration_fails_half_way_costs_only_itself_and
     assert refused.headers["content-type"] == "application/problem+json"
     assert (await house.register(api.client, "ada")).status_code == 201
     await eventually(lambda: _has_mail(house))
+    left_out = [line for line in worker.output.splitlines() if "plugin is left out" in line]
+    assert len(left_out) == 1
+    assert '"plugin":"tally"' in left_out[0]
+    assert "platform db upgrade" in left_out[0]
     ready = await api.client.get("/health/ready")
     assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
     waiting = "SELECT status FROM platform.deliveries WHERE handler = 'tally.note'"
@@ -77,7 +74,7 @@ async def test_b29_a_module_whose_migration_fails_half_way_costs_only_itself_and
     assert await asyncio.to_thread(worker.terminate) == 0
 
     mended = _build(house, tmp_path / "mended", "SELECT 1")
-    assert await _upgrade(mended) == 0
+    assert await house.upgrade(mended) == 0
     assert await house.value(columns) == 1
     api, _ = await asyncio.gather(house.api(environment=mended), house.worker(environment=mended))
     assert (await house.mark(api.client, "afterwards")).status_code == 201

@@ -150,12 +150,13 @@ async def test_b3_a_worker_killed_while_its_statement_runs_competes_with_its_hei
 
     Red when the completion does not ask for the lease token.
     """
-    api, doomed = await asyncio.gather(house.api(), house.worker())
+    api, doomed, heir = await asyncio.gather(house.api(), house.worker(), house.worker())
+    heir.signal(signal.SIGSTOP)
     async with house.locked("tally.effects"):
         await house.mark(api.client, "one")
         await eventually(lambda: _blocked(house, 1))
         doomed.kill()
-        heir = await house.worker()
+        heir.signal(signal.SIGCONT)
         await eventually(lambda: _blocked(house, 2))
     await house.check()
     assert heir.exit_code is None

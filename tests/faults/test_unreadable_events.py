@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from fault_rig.house import House, eventually
 
-from platform_core.testing import PluginSource, RunningProcess
+from platform_core.testing import PluginSource
 
 ALMANAC = '''
 from dataclasses import dataclass
@@ -68,14 +68,15 @@ def _build(into: Path, *, version: int) -> str:
 
 
 @asynccontextmanager
-async def _worker(house: House, path: str | None) -> AsyncIterator[RunningProcess]:
+async def _worker(house: House, path: str | None) -> AsyncIterator[None]:
     """Run a worker for the length of the block, with or without a build of the almanac."""
     environment = dict(house.p.environment)
     if path is not None:
         environment["PLATFORM_MODULES"] += ",almanac"
         environment["PYTHONPATH"] += f":{path}"
+        assert await house.upgrade(environment) == 0
     worker = await house.worker(environment=environment)
-    yield worker
+    yield
     assert await asyncio.to_thread(worker.terminate) == 0
 
 

@@ -37,7 +37,12 @@ SETTINGS = {
 PASSWORD = "a long enough sentence"
 
 _CHAOS = str(Path(__file__).with_name("chaos.py"))
-_BYTECODE = str(Path(tempfile.gettempdir()) / "platform-faults-bytecode")
+_COMPILED = {
+    "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "platform-faults-bytecode"),
+}
+"""Compiled once for all processes, where writing bytecode is switched off too: that is most of a start."""
+
 _READY = {
     "worker": "worker started",
     "scheduler": "scheduler started",
@@ -95,13 +100,7 @@ class House:
             copies: CHAOS_COPIES.
             environment: on top of the platform's.
         """
-        variables = {
-            **self.p.environment,
-            # compiled once for all, instead of by each process where writing bytecode is switched off
-            "PYTHONDONTWRITEBYTECODE": "",
-            "PYTHONPYCACHEPREFIX": _BYTECODE,
-            **(environment or {}),
-        }
+        variables = {**self.p.environment, **_COMPILED, **(environment or {})}
         program = ["platform"]
         if chaos is not None or copies is not None:
             program = [sys.executable, _CHAOS]
@@ -110,6 +109,11 @@ class House:
         running = self.stack.enter_context(run_process([*program, *command], env=variables))
         await asyncio.to_thread(running.wait_for_line, _READY[command[0]], timeout_seconds=60)
         return running
+
+    async def upgrade(self, environment: Mapping[str, str]) -> int:
+        """Run `platform db upgrade` to its end and return the exit code."""
+        with run_process(["platform", "db", "upgrade"], env={**_COMPILED, **environment}) as process:
+            return await asyncio.to_thread(process.wait, timeout_seconds=60)
 
     async def visitor(self, url: str, token: str | None = None) -> httpx2.AsyncClient:
         """Return a client with connections of its own."""
