@@ -10,6 +10,7 @@ from platform_core._discovery import KERNEL, Hooks, Plugin
 from platform_core.domain import Event
 from platform_core.errors import (
     ForbiddenInteraction,
+    HookFailed,
     InvalidManifest,
     MissingService,
     NameCollision,
@@ -90,6 +91,12 @@ class Checks:
             self._fail(
                 plugin, MissingService(plugin.name, problem, "add it to the commands of register_services")
             )
+        for task in tasks:
+            if task.secret_fields:
+                secrets = ", ".join(sorted(task.secret_fields))
+                problem = f"the task {task.wire_name} would store {secrets} with each of its jobs"
+                hint = "store what leads to the secret, and fetch it when the job runs"
+                self._fail(plugin, HookFailed(plugin.name, problem, hint))
         for schedule in declared.schedules:
             if type(schedule.command) not in tasks:
                 problem = f"the schedule {schedule.name} executes a command that is no task"

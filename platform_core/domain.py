@@ -93,7 +93,7 @@ class Command(Message[R], Generic[R]):
 
     Class attributes:
         wire_name: the name in the audit trail and in stored jobs, `<module>.<class_in_snake_case>` by default.
-        secret_fields: fields that no log, audit row or job may hold.
+        secret_fields: fields that no log, audit row or job may hold; a command that has some cannot be a task.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}

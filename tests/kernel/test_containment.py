@@ -27,6 +27,26 @@ def register_services():
     return Services(provides=[per_application(Machine, start)])
 """
 
+SECRET_JOB = """
+from dataclasses import dataclass
+from platform_core.domain import Command
+
+@dataclass(frozen=True, kw_only=True)
+class Greet(Command[None]):
+    secret_fields = frozenset({"password"})
+    password: str
+
+async def greet(command: Greet) -> None: ...
+
+@hookimpl
+def register_services():
+    return Services(commands={Greet: greet})
+
+@hookimpl
+def register_tasks():
+    return [Task(command=Greet)]
+"""
+
 BROKEN = {
     "raises on import": "1 / 0",
     "imports what is not there": "import nowhere_to_be_found",
@@ -40,6 +60,7 @@ BROKEN = {
     "hangs in a hook": "@hookimpl\ndef register_permissions():\n    time.sleep(60)",
     "returns nonsense from a hook": "@hookimpl\ndef register_services():\n    return 42",
     "returns a list of nonsense": "@hookimpl\ndef register_permissions():\n    return [1, 2, 3]",
+    "would store a secret with its jobs": SECRET_JOB,
     "raises at service start": SERVICE.format(kind="async def", body="raise RuntimeError('no power')"),
     "exits at service start": SERVICE.format(kind="async def", body="raise SystemExit(3)"),
     "hangs at service start": SERVICE.format(kind="async def", body="await asyncio.sleep(60)"),
