@@ -184,11 +184,12 @@ def _check_taken(
 ) -> Iterator[StartupError]:
     shape = "/".join("{}" if part.startswith("{") else part for part in path.split("/"))
     for method in methods:
-        owner = taken.setdefault((method, shape), module)
-        if owner != module:
-            yield NameCollision(
-                module, f"{method} {path} is already a route of {owner}", "choose another path"
-            )
+        owner = taken.get((method, shape))
+        if owner is None:
+            taken[method, shape] = module
+        else:
+            problem = f"{method} {path} is already a route of {'its own' if owner == module else owner}"
+            yield NameCollision(module, problem, "choose another path")
 
 
 def _declared(offered: ModuleRoutes) -> Iterator[tuple[APIRoute, Any, str]]:

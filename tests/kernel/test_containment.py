@@ -47,6 +47,22 @@ def register_tasks():
     return [Task(command=Greet)]
 """
 
+TWO_ROUTES = """
+from platform_core.http import Router
+
+router = Router()
+
+@router.get("/broken/{name}", public=True)
+async def one(name: str) -> str: ...
+
+@router.get("/broken/{identity}", public=True)
+async def other(identity: str) -> str: ...
+
+@hookimpl
+def register_routes():
+    return [router]
+"""
+
 BROKEN = {
     "raises on import": "1 / 0",
     "imports what is not there": "import nowhere_to_be_found",
@@ -61,6 +77,7 @@ BROKEN = {
     "returns nonsense from a hook": "@hookimpl\ndef register_services():\n    return 42",
     "returns a list of nonsense": "@hookimpl\ndef register_permissions():\n    return [1, 2, 3]",
     "would store a secret with its jobs": SECRET_JOB,
+    "declares a route that is never reached": TWO_ROUTES,
     "raises at service start": SERVICE.format(kind="async def", body="raise RuntimeError('no power')"),
     "exits at service start": SERVICE.format(kind="async def", body="raise SystemExit(3)"),
     "hangs at service start": SERVICE.format(kind="async def", body="await asyncio.sleep(60)"),
