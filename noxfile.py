@@ -12,6 +12,9 @@ from pathlib import Path
 
 import nox
 
+# the tests start hundreds of processes; where this is set, each of them compiles every library anew
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
