@@ -128,6 +128,7 @@ class IdempotencyKeys:
 
     def __init__(self, engines: Engines, keys: Keys, hours: float) -> None:
         self._engines, self._hours = engines, hours
+        self._left_behind: dict[bytes, datetime] = {}
         self._secret = keys.derive("idempotency")
 
     async def reserve(self, key: str, *, scope: tuple[str, ...], request: bytes) -> Reservation | Answer:
@@ -148,6 +149,7 @@ class IdempotencyKeys:
             raise InvalidInput.of(
                 "Idempotency-Key", "is 1 to 255 visible ASCII characters", "key_invalid", where="header"
             )
+        await self._release_left_behind()
         digest = hashlib.sha256("\0".join((*scope, key)).encode()).digest()
         cipher_key = hmac.digest(self._secret, b"\0".join((digest, key.encode())), "sha256")
         params = {"key": digest, "fingerprint": request, "lock": _LOCK_SECONDS, "keep": self._hours * 3600}
@@ -179,7 +181,14 @@ class IdempotencyKeys:
         elif answer is not None and answer.is_final:
             await self._run(_STORE, self._row(reservation, answer))
         else:
-            await self._run(_RELEASE, {"key": reservation.digest, "locked_until": reservation.locked_until})
+            self._left_behind[reservation.digest] = reservation.locked_until
+            await self._release_left_behind()
+
+    async def _release_left_behind(self) -> None:
+        """Give free what failed; what the database was away for is given free with the next request that has a key."""
+        for digest, locked_until in list(self._left_behind.items()):
+            await self._run(_RELEASE, {"key": digest, "locked_until": locked_until})
+            self._left_behind.pop(digest, None)
 
     def _known(self, row: Any, request: bytes, digest: bytes, cipher_key: bytes) -> Answer:
         if bytes(row.fingerprint) != request:

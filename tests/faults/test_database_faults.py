@@ -26,9 +26,8 @@ async def test_b11_a_database_that_crashes_under_load_loses_nothing_that_was_ack
     """
     Every mark has a key, and whoever is told to try again does so with the same one.
 
-    Where the key could not be given free either, the retry is told to wait for it.
-
-    Red when a lost connection is a 500, and when PostgreSQL acknowledges before it has written (synchronous_commit).
+    Red when the keys of failed requests stay reserved, when a lost connection is a 500, and when PostgreSQL
+    acknowledges before it has written (synchronous_commit).
     """
     factory = Factory(databases=lambda: postgres_server, redis_url=lambda: fresh_redis_url)  # type: ignore[arg-type,return-value]  # it has what is asked of it
     async with new_house(factory=factory) as house:
@@ -70,6 +69,7 @@ class _Load:
     house: House
     api: Api
     acknowledged_count: int = 0
+    waiting: set[str] = field(default_factory=set)
     is_over: bool = False
     refusals: list[httpx2.Response] = field(default_factory=list)
 
@@ -85,12 +85,17 @@ class _Load:
             answer = await self.house.mark(self.api.client, text, work_ms=10, key=text)
             if answer.status_code == 201:
                 self.acknowledged_count += 1
+                self.waiting.discard(text)
                 return
             self.refusals.append(answer)
+            self.waiting.add(text)
             await asyncio.sleep(0.1)
 
     async def has_acknowledged(self, count: int) -> bool:
         return self.acknowledged_count >= count
+
+    async def all_clients_go_on(self) -> bool:
+        return not self.waiting
 
     async def has_failed(self) -> bool:
         return bool(self.refusals)
