@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Text, bindparam, column, literal, select, text
+from sqlalchemy import Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -25,7 +25,7 @@ from platform_core._tables import subscriptions
 from platform_core._uow import Write
 from platform_core.declarations import Retry
 from platform_core.domain import Command, Event
-from platform_core.errors import LeaseLost, NotFound, OperationError, Unparsable
+from platform_core.errors import LeaseLost, Unparsable
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ async def fail(engine: AsyncEngine, delivery: Delivery, retry: Retry, error: str
 
 
 async def park(engine: AsyncEngine, delivery: Delivery, reason: str) -> None:
-    """Set aside what this build cannot read; `revive` brings it back when a build can."""
+    """Set aside what this build cannot read; `sync_subscriptions` of the next process brings it back."""
     await _settle(engine, delivery, "parked", reason)
 
 
@@ -268,33 +268,6 @@ async def purge(
         total += gone
         if gone < batch_count:
             return total
-
-
-async def retry_now(engine: AsyncEngine, delivery_id: UUID) -> None:
-    """
-    Make a dead or parked delivery due again, with all its attempts.
-
-    Raises:
-        NotFound: there is no such delivery.
-        OperationError: it is done or pending already.
-    """
-    changed = await _run(
-        engine,
-        "UPDATE platform.deliveries SET status = 'pending', attempts_count = 0, available_at = now(),"
-        " finished_at = NULL,"
-        " lease_token = NULL WHERE id = :id AND status IN ('dead', 'parked')",
-        id=delivery_id,
-    )
-    if not changed:
-        async with engine.connect() as connection:
-            status = await connection.scalar(
-                select(column("status"))
-                .select_from(text("platform.deliveries"))
-                .where(column("id") == literal(delivery_id))
-            )
-        if status is None:
-            raise NotFound("There is no such delivery.")
-        raise OperationError(f"the delivery is {status}; only dead and parked ones can be retried")
 
 
 class EventCodec:

@@ -11,10 +11,11 @@ from ledger.application import Announce, Deposit, OpenAccount, RequestReport, fa
 from ledger.contracts import Deposited
 
 from platform_core import _outbox
+from platform_core._operations import DeliveryNotRetriable, RetryDelivery
 from platform_core._outbox import Delivery, backoff_seconds
 from platform_core.declarations import Retry
 from platform_core.domain import new_id
-from platform_core.errors import LeaseLost, NotFound, OperationError
+from platform_core.errors import LeaseLost, NotFound
 from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform
 
 LEDGER = Path(__file__).parent / "plugins" / "ledger"
@@ -142,15 +143,14 @@ async def test_a_dead_letter_can_be_replayed_once_its_cause_is_gone(p: RunningPl
     faults.failing_accounts.add(account.id)
     [dead] = await p.deliver(skip_waits=True)
     faults.failing_accounts.clear()
-    engine = p.kernel.engines.commands("platform")
 
-    await _outbox.retry_now(engine, dead.id)
+    await p.execute(RetryDelivery(delivery_id=dead.id))
     [done] = await p.deliver()
     assert (done.status, done.attempts_count, done.last_error) == ("done", 1, None)
-    with pytest.raises(OperationError, match="is done; only dead and parked ones"):
-        await _outbox.retry_now(engine, dead.id)
+    with pytest.raises(DeliveryNotRetriable):
+        await p.execute(RetryDelivery(delivery_id=dead.id))
     with pytest.raises(NotFound):
-        await _outbox.retry_now(engine, new_id())
+        await p.execute(RetryDelivery(delivery_id=new_id()))
 
 
 def test_waits_double_up_to_the_longest_with_some_jitter() -> None:
