@@ -178,7 +178,9 @@ class Worker:
             await _outbox.park(self._engine, delivery, str(error))
             return "parked"
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the worker goes on
-            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            # the first line only: what follows in messages of libraries is SQL, rows and input
+            said = str(error).partition("\n")[0]
+            reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
             status = await _outbox.fail(self._engine, delivery, retry, reason)
             log.log(40 if status == "dead" else 30, "delivery failed", status=status, reason=reason)
             return "dead" if status == "dead" else "failed"

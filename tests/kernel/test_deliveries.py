@@ -153,6 +153,18 @@ async def test_a_dead_letter_can_be_replayed_once_its_cause_is_gone(p: RunningPl
         await p.execute(RetryDelivery(delivery_id=new_id()))
 
 
+async def test_a_dead_letter_keeps_what_the_database_said_but_not_the_row(p: RunningPlatform) -> None:
+    async def insert_half_a_row() -> None:
+        async with p.kernel.engines.commands("ledger").connect() as connection:
+            await connection.exec_driver_sql("INSERT INTO ledger.entries (text) VALUES ('a secret')")
+
+    await p.execute(OpenAccount(owner="Ada"))
+    faults.before_commit = insert_half_a_row
+    [dead] = await p.deliver(skip_waits=True)
+    assert "violates not-null constraint" in (dead.last_error or "")
+    assert "a secret" not in (dead.last_error or "")
+
+
 def test_waits_double_up_to_the_longest_with_some_jitter() -> None:
     retry = Retry(attempts_count=10, first_seconds=1, longest_seconds=10)
     for attempt, base in ((1, 1), (2, 2), (3, 4), (4, 8), (5, 10), (9, 10)):
