@@ -12,7 +12,6 @@ from typing import Any, Final
 import typer
 
 FAILED: Final = 1
-WRONG_USAGE: Final = 2
 
 _DEBUG: list[bool] = []
 """One entry once `--debug` was given: errors are shown after the context of the command line is gone."""
