@@ -1,0 +1,277 @@
+"""Rows 84 and 85: nothing happens without a line in the trail, and nobody takes a line out of it."""
+
+from typing import Any
+
+import psycopg
+import pytest
+from attacks import API, MODULES, UNKNOWN, operations
+
+from platform_core.testing import PlatformFactory, RunningPlatform
+from user_management import MailLinks, PasswordResetRequested, UserRegistered
+from user_management.testing import PASSWORD, Account, essentials, log_in, sign_up
+
+NEW = "quite another sentence"
+
+ACTIONS: dict[str, str | None] = {
+    "POST /api/v1/auth/login": "user_management.log_in",
+    "POST /api/v1/auth/logout": "user_management.log_out",
+    "POST /api/v1/auth/password-reset": "user_management.request_password_reset",
+    "POST /api/v1/auth/password-reset/confirm": "user_management.confirm_password_reset",
+    "POST /api/v1/auth/refresh": "user_management.refresh_tokens",
+    "DELETE /api/v1/auth/sessions/{session_id}": "user_management.end_session",
+    "POST /api/v1/auth/verify-email": "user_management.verify_email",
+    "POST /api/v1/auth/verify-email/resend": "user_management.request_email_verification",
+    "PUT /api/v1/notifications/preferences": "notification.set_preferences",
+    "POST /api/v1/notifications/templates": "notification.create_template",
+    "PUT /api/v1/notifications/templates/{template_id}": "notification.replace_template",
+    "DELETE /api/v1/notifications/templates/{template_id}": "notification.delete_template",
+    "POST /api/v1/notifications/templates/{template_id}/preview": None,  # shows, and changes nothing
+    "POST /api/v1/platform/deliveries/{delivery_id}/retry": "platform.retry_delivery",
+    "POST /api/v1/roles": "user_management.create_role",
+    "PATCH /api/v1/roles/{role_id}": "user_management.update_role",
+    "DELETE /api/v1/roles/{role_id}": "user_management.delete_role",
+    "POST /api/v1/users": "user_management.invite_user",
+    "PATCH /api/v1/users/me": "user_management.update_me",
+    "POST /api/v1/users/me/password": "user_management.change_password",
+    "POST /api/v1/users/register": "user_management.register_user",
+    "PATCH /api/v1/users/{user_id}": "user_management.update_user",
+    "DELETE /api/v1/users/{user_id}": "user_management.delete_user",
+    "PUT /api/v1/users/{user_id}/roles/{role_name}": "user_management.assign_role",
+    "DELETE /api/v1/users/{user_id}/roles/{role_name}": "user_management.revoke_role",
+}
+"""Operation → the action of its line; a mutating operation that is missing here fails."""
+
+
+class Auditor:
+    """Calls routes, and looks at what the trail says of each call."""
+
+    def __init__(self, p: RunningPlatform) -> None:
+        self.p, self.seen, self._count = p, set[str](), 0
+
+    async def call(
+        self, operation: str, client: Any, body: Any = None, *, outcome: str = "done", **path: Any
+    ) -> Any:
+        method, _, template = operation.partition(" ")
+        self._count += 1
+        request_id = f"audited-{self._count}"
+        headers = {"X-Request-ID": request_id}
+        arguments: dict[str, Any] = {} if body is None else {"json": body}
+        answer = await client.request(method, template.format(**path), headers=headers, **arguments)
+        lines = await self.p.sql(
+            "SELECT actor_id, action, outcome, host(ip) AS ip, resource_type, resource_id, occurred_at, traceparent"
+            " FROM audit.audit_logs WHERE request_id = %(id)s",
+            id=request_id,
+        )
+        action = ACTIONS[operation]
+        if action is None:
+            assert lines == []
+            return answer
+        assert len(lines) == 1, (operation, answer.status_code, answer.text, lines)
+        [line] = lines
+        assert (line["action"], line["outcome"]) == (action, outcome), (operation, answer.text)
+        assert answer.is_success == (outcome == "done"), (operation, answer.text)
+        assert line["ip"] == "127.0.0.1"
+        assert len(line["traceparent"]) == 55
+        token = client.headers.get("authorization")
+        assert (line["actor_id"] is None) == (token is None), operation
+        if outcome == "done":
+            self.seen.add(operation)
+        return answer
+
+
+async def test_row_84_every_change_has_one_line(platform: PlatformFactory) -> None:
+    """Row 84: who, what, from where, in which request; in the same transaction, so a refused one has its line too."""
+    async with platform(MODULES, seed=essentials) as p:
+        every = {str(operation) for operation in await operations(p) if operation.method != "GET"}
+        assert every == ACTIONS.keys()
+        root, eve = await sign_up(p, "root", permissions=["*"]), await sign_up(p, "eve")
+        audit = Auditor(p)
+        await _accounts(audit, p, root, eve)
+        await _roles_and_users(audit, root, eve)
+        await _notifications(audit, p, root)
+        assert audit.seen == {operation for operation, action in ACTIONS.items() if action}
+
+
+async def _accounts(audit: Auditor, p: RunningPlatform, root: Account, eve: Account) -> None:
+    ada = {"email": "ada@example.com", "username": "ada", "password": PASSWORD}
+    await audit.call("POST /api/v1/users/register", p.client, ada)
+    await audit.call("POST /api/v1/users/register", p.client, ada, outcome="refused")
+    credentials = {"email": eve.email, "password": PASSWORD}
+    await audit.call("POST /api/v1/auth/login", p.client, credentials)
+    await audit.call(
+        "POST /api/v1/auth/login", p.client, credentials | {"password": "wrong"}, outcome="refused"
+    )
+    nobody = {"email": "nobody@example.com", "password": "wrong"}
+    await audit.call("POST /api/v1/auth/login", p.client, nobody, outcome="refused")
+    pair = await audit.call("POST /api/v1/auth/refresh", p.client, {"refresh_token": eve.refresh_token})
+    assert pair.status_code == 200
+    spent = {"refresh_token": eve.refresh_token}
+    await audit.call("POST /api/v1/auth/refresh", p.client, spent, outcome="refused")
+    links: MailLinks = p.kernel.wiring.resolve("user_management", MailLinks)
+    verification_id = (await p.events(UserRegistered))[0].verification_id
+    assert verification_id is not None
+    proof = {"token": links.verification_link(verification_id).partition("token=")[2]}
+    await audit.call("POST /api/v1/auth/verify-email", p.client, proof)
+    await audit.call("POST /api/v1/auth/verify-email", p.client, proof, outcome="refused")
+    await audit.call("POST /api/v1/auth/verify-email/resend", eve.client)
+    await audit.call("PATCH /api/v1/users/me", eve.client, {"full_name": "Eve"})
+    change = {"current_password": PASSWORD, "new_password": NEW}
+    await audit.call("POST /api/v1/users/me/password", eve.client, change)
+    await audit.call("POST /api/v1/users/me/password", eve.client, change, outcome="refused")
+    await audit.call("POST /api/v1/auth/password-reset", p.client, {"email": eve.email})
+    await audit.call("POST /api/v1/auth/password-reset", p.client, {"email": "nobody@example.com"})
+    await p.deliver()
+    reset_id = (await p.events(PasswordResetRequested))[-1].reset_id
+    reset = {"token": links.password_reset_link(reset_id).partition("token=")[2], "new_password": PASSWORD}
+    await audit.call("POST /api/v1/auth/password-reset/confirm", p.client, reset)
+    await audit.call("POST /api/v1/auth/password-reset/confirm", p.client, reset, outcome="refused")
+    again, other = await log_in(p, eve.email), await log_in(p, eve.email)
+    sessions = (await again.client.get(f"{API}/auth/sessions")).json()["items"]
+    victim = next(session["id"] for session in sessions if not session["current"])
+    await audit.call("DELETE /api/v1/auth/sessions/{session_id}", again.client, session_id=victim)
+    await audit.call(
+        "DELETE /api/v1/auth/sessions/{session_id}", again.client, session_id=UNKNOWN, outcome="refused"
+    )
+    assert other.id == eve.id
+    await audit.call("POST /api/v1/auth/logout", again.client)
+
+
+async def _roles_and_users(audit: Auditor, root: Account, eve: Account) -> None:
+    role = {"name": "support", "permissions": ["users:read"]}
+    made = await audit.call("POST /api/v1/roles", root.client, role)
+    await audit.call("POST /api/v1/roles", root.client, role, outcome="refused")
+    role_id = made.json()["id"]
+    await audit.call("PATCH /api/v1/roles/{role_id}", root.client, {"description": "x"}, role_id=role_id)
+    names = {"user_id": eve.id, "role_name": "support"}
+    await audit.call("PUT /api/v1/users/{user_id}/roles/{role_name}", root.client, **names)
+    await audit.call("DELETE /api/v1/users/{user_id}/roles/{role_name}", root.client, **names)
+    last = {"user_id": root.id, "role_name": "admin"}
+    await audit.call(
+        "DELETE /api/v1/users/{user_id}/roles/{role_name}", root.client, outcome="refused", **last
+    )
+    await audit.call("DELETE /api/v1/roles/{role_id}", root.client, role_id=role_id)
+    invited = {"email": "new@example.com", "username": "new"}
+    await audit.call("POST /api/v1/users", root.client, invited)
+    await audit.call("PATCH /api/v1/users/{user_id}", root.client, {"full_name": "E"}, user_id=eve.id)
+    await audit.call("DELETE /api/v1/users/{user_id}", root.client, user_id=eve.id)
+    await audit.call("DELETE /api/v1/users/{user_id}", root.client, user_id=eve.id, outcome="refused")
+
+
+async def _notifications(audit: Auditor, p: RunningPlatform, root: Account) -> None:
+    off = {"channels": {"email": True, "sms": False, "push": False, "in_app": True}, "kinds": {}}
+    await audit.call("PUT /api/v1/notifications/preferences", root.client, off | {"quiet_hours": None})
+    wording = {"kind": "user_management.password_changed", "channel": "email", "locale": "en"}
+    wording |= {"subject": "Changed", "text": "Your password was changed."}
+    base = "/api/v1/notifications/templates"
+    made = await audit.call(f"POST {base}", root.client, wording)
+    template_id = made.json()["id"]
+    await audit.call(f"POST {base}/{{template_id}}/preview", root.client, {}, template_id=template_id)
+    changed = wording | {"subject": "Changed today"}
+    await audit.call(f"PUT {base}/{{template_id}}", root.client, changed, template_id=template_id)
+    await audit.call(f"DELETE {base}/{{template_id}}", root.client, template_id=template_id)
+    await p.sql(
+        "UPDATE platform.deliveries SET status = 'dead' WHERE id = (SELECT id FROM platform.deliveries LIMIT 1)"
+    )
+    [dead] = await p.sql("SELECT id FROM platform.deliveries WHERE status = 'dead'")
+    retry = "POST /api/v1/platform/deliveries/{delivery_id}/retry"
+    await audit.call(retry, root.client, delivery_id=dead["id"])
+    await audit.call(retry, root.client, delivery_id=UNKNOWN, outcome="refused")
+
+
+async def test_row_84_denials_are_in_the_trail(platform: PlatformFactory) -> None:
+    """Row 84: a missing permission and a bad token, with the route that was tried and by whom."""
+    async with platform(MODULES, seed=essentials) as p:
+        eve = await sign_up(p, "eve")
+        await eve.client.delete(f"{API}/users/{UNKNOWN}", headers={"X-Request-ID": "denied-1"})
+        async with p.new_client(
+            {"Authorization": "Bearer x", "X-Request-ID": "denied-2"}, ip="10.1.2.3"
+        ) as client:
+            await client.get(f"{API}/users")
+        rows = await p.sql(
+            "SELECT request_id, actor_id, action, outcome, detail, host(ip) AS ip FROM audit.audit_logs"
+            " WHERE outcome = 'denied' ORDER BY id"
+        )
+        assert [tuple(row.values()) for row in rows] == [
+            ("denied-1", eve.id, f"DELETE {API}/users/{{user_id}}", "denied", "forbidden", "127.0.0.1"),
+            ("denied-2", None, f"GET {API}/users", "denied", "unauthenticated", "10.1.2.3"),
+        ]
+
+
+async def test_row_84_the_line_is_part_of_the_change(platform: PlatformFactory) -> None:
+    """Row 84: where the trail cannot be written, nothing is changed."""
+    async with platform(MODULES, seed=essentials) as p:
+        eve = await sign_up(p, "eve")
+        await p.sql(
+            "ALTER TABLE audit.audit_logs ADD CONSTRAINT disk_is_full CHECK (action <> 'user_management.update_me')"
+        )
+        answer = await eve.client.patch(f"{API}/users/me", json={"full_name": "Unseen"})
+        assert answer.status_code == 500
+        assert (await eve.client.get(f"{API}/users/me")).json()["full_name"] is None
+
+
+TAMPERING = [
+    "UPDATE {table} SET id = id",
+    "DELETE FROM {table}",
+    "TRUNCATE {table}",
+    "ALTER TABLE {table} DISABLE TRIGGER ALL",
+    "ALTER TABLE {table} OWNER TO CURRENT_USER",
+    "CREATE RULE hide AS ON INSERT TO {table} DO INSTEAD NOTHING",
+    "CREATE TRIGGER hide BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION platform.uuid7()",
+    "DROP TABLE {table}",
+    "MERGE INTO {table} t USING (SELECT 1) s ON true WHEN MATCHED THEN DELETE",
+    "INSERT INTO {table} (id) VALUES (gen_random_uuid()) ON CONFLICT (id) DO UPDATE SET id = excluded.id",
+]
+ELSEWHERE = [
+    "UPDATE audit.audit_chain SET audit_id = audit_id",
+    "DELETE FROM audit.audit_chain",
+    "TRUNCATE audit.audit_chain",
+    "DROP SCHEMA audit CASCADE",
+    "CREATE TABLE audit.evil (id int)",
+    "COPY (SELECT 1) TO PROGRAM 'id'",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SET session_replication_role = replica",
+    "CREATE ROLE evil SUPERUSER",
+    "UPDATE platform.modules SET role = 'x'",
+    "DELETE FROM platform.migrations",
+    "SELECT rolpassword FROM pg_authid",
+]
+
+
+async def _state(connection: psycopg.AsyncConnection[Any], statement: str) -> str | None:
+    try:
+        await connection.execute(statement.encode())
+    except psycopg.Error as error:
+        return error.sqlstate
+    return None
+
+
+@pytest.mark.parametrize("module", ["platform", *MODULES])
+async def test_row_85_no_role_of_the_application_rewrites_the_trail(
+    platform: PlatformFactory, module: str
+) -> None:
+    """Rows 85, 93: through the very connections that each module's commands use."""
+    async with platform(MODULES, seed=essentials) as p:
+        await sign_up(p, "eve")
+        lines = await p.sql("SELECT md5(string_agg(l::text, ',' ORDER BY id)) AS all FROM audit.audit_logs l")
+        tables = ["audit.audit_logs", "audit.domain_events"]
+        statements = [text.format(table=table) for table in tables for text in TAMPERING] + ELSEWHERE
+        others = {"user_management": "notification.email_logs", "notification": "user_management.users"}
+        if module in others:
+            statements += [f"SELECT * FROM {others[module]}", f"DELETE FROM {others[module]}"]
+            statements += ["SELECT payload FROM audit.domain_events", "SELECT * FROM audit.audit_logs"]
+            statements += [f"SELECT * FROM {others[module].split('.')[0]}.alembic_version"]
+        role = p.kernel.engines.roles[module]
+        async with await psycopg.AsyncConnection.connect(p.database_url, autocommit=True) as connection:
+            await connection.execute(f'SET ROLE "{role}"'.encode())
+            allowed = [
+                statement for statement in statements if await _state(connection, statement) != "42501"
+            ]
+        assert allowed == []
+        now = await p.sql("SELECT md5(string_agg(l::text, ',' ORDER BY id)) AS all FROM audit.audit_logs l")
+        assert now == lines
+        [known] = await p.sql(
+            "SELECT rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolcanlogin FROM pg_roles"
+            " WHERE rolname = %(role)s",
+            role=role,
+        )
+        assert not any(known.values())
