@@ -36,7 +36,12 @@ async def test_b11_a_database_that_crashes_under_load_loses_nothing_that_was_ack
         clients = [asyncio.create_task(load.run(number)) for number in range(4)]
         await eventually(lambda: load.has_acknowledged(30))
 
+        # every client is caught in the middle: the key is reserved, the statement runs
+        holder = await house.connect(autocommit=False)
+        await holder.execute("LOCK TABLE tally.marks IN EXCLUSIVE MODE")
+        await eventually(lambda: _blocked(house, 4))
         await asyncio.to_thread(postgres_server.crash)
+        await holder.close()
         assert await eventually(load.has_failed, within_seconds=10) < 10
         assert (await api.client.get("/health/live")).status_code == 200
         assert (await api.client.get("/health/ready")).status_code == 503
