@@ -30,6 +30,12 @@ logger = structlog.get_logger("platform_core.scheduler")
 
 LEADER_LOCK = 7_236_402
 
+_PATIENCE_SECONDS = 3.0
+"""The database may take so long to say that the lock is still held; then somebody else may have it."""
+
+_NOTICED_SOON = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+"""PostgreSQL keeps the lock of a machine that vanished until it notices, by default for two hours."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chore:
@@ -89,11 +95,16 @@ class Scheduler:
         url = libpq_url(self._settings.database_url.get_secret_value())
         connect_timeout = self._settings.database_connect_timeout_seconds
         async with await psycopg.AsyncConnection.connect(
-            url, autocommit=True, application_name="platform/scheduler", connect_timeout=connect_timeout
+            url,
+            autocommit=True,
+            application_name="platform/scheduler",
+            connect_timeout=connect_timeout,
+            options=_NOTICED_SOON,
         ) as connection:
             while not self._stopping.is_set():
-                cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,))
-                row = await cursor.fetchone()
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,))
+                    row = await cursor.fetchone()
                 if row is not None and row[0]:
                     break
                 await self._pause(1)
@@ -107,7 +118,8 @@ class Scheduler:
         loop = asyncio.get_running_loop()
         due = dict.fromkeys((chore.name for chore in self._chores), 0.0)
         while not self._stopping.is_set():
-            await leader.execute("SELECT 1")  # as long as this works, the lock is held
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await leader.execute("SELECT 1")  # as long as this works, the lock is held
             await self._tick()
             for chore in self._chores:
                 if loop.time() >= due[chore.name]:
