@@ -10,7 +10,7 @@ from sqlalchemy import select
 from notification.contracts import TemplateSource
 from notification.domain import Email, Preferences, Template
 from notification.infrastructure.tables import EMAILS, PREFERENCES, TEMPLATES, email_logs, templates
-from platform_core.db import Repository, UnitOfWork
+from platform_core.db import Repository
 
 __all__ = ["SqlEmailRepository", "SqlPreferencesRepository", "SqlTemplateRepository"]
 
@@ -19,9 +19,6 @@ class SqlEmailRepository(Repository[Email]):
     """Mails and what became of them."""
 
     mapping = EMAILS
-
-    def __init__(self, uow: UnitOfWork) -> None:
-        super().__init__(uow)
 
     async def of_event(self, event_id: UUID, kind: str) -> Sequence[Email]:
         return await self.find_all(email_logs.c.event_id == event_id, email_logs.c.kind == kind)
@@ -36,9 +33,6 @@ class SqlPreferencesRepository(Repository[Preferences]):
 
     mapping = PREFERENCES
 
-    def __init__(self, uow: UnitOfWork) -> None:
-        super().__init__(uow)
-
     async def of_users(self, user_ids: Iterable[UUID]) -> Mapping[UUID, Preferences]:
         found = await self.find_all(self.mapping.table.c.user_id.in_(list(user_ids)))
         return {preferences.user_id: preferences for preferences in found}
@@ -48,9 +42,6 @@ class SqlTemplateRepository(Repository[Template]):
     """The administrators' own wording."""
 
     mapping = TEMPLATES
-
-    def __init__(self, uow: UnitOfWork) -> None:
-        super().__init__(uow)
 
     async def wording(self, kind: str, channel: str, locales: Iterable[str]) -> Mapping[str, TemplateSource]:
         found = await self.find_all(
