@@ -52,6 +52,8 @@ class EventHandler:
 
 class Bus:
     """
+    Runs commands, queries and deliveries, each with what its handler asks for.
+
     Args:
         engines: pools by module.
         clock: stamps events and the trail.

@@ -21,6 +21,8 @@ from platform_core.settings import KernelSettings
 
 class Checks:
     """
+    Compares what plugins declared with their manifests and with each other.
+
     Args:
         hooks: whose plugins are marked when they break a rule.
         declared: what each of them declared.

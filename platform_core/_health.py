@@ -37,6 +37,8 @@ _LARGEST_SKEW_SECONDS: Final = 5.0
 @dataclass(frozen=True, slots=True)
 class Readiness:
     """
+    Whether the process can serve, and what it can do without.
+
     Attributes:
         status: `ok`, `degraded` (something that the platform can do without is away) or `unavailable`.
         checks: name → `ok`, or what is wrong.
@@ -48,6 +50,8 @@ class Readiness:
 
 class Health:
     """
+    Looks at everything that the platform hangs on.
+
     Args:
         kernel: started.
         is_stopping: tells whether the process is shutting down, so that no new requests should come.

@@ -268,6 +268,8 @@ class Allowance:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
+    What the gate says of one request.
+
     Attributes:
         allowed: whether every bucket had room; if not, none was charged.
         retry_after_seconds: when the fullest bucket has room again; 0 when allowed.

@@ -17,6 +17,8 @@ __all__ = ["Context", "bind", "bound", "current"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """
+    What is known of whoever is served at the moment.
+
     Attributes:
         request_id: the client's `X-Request-ID` or one of ours; in every log line and problem.
         correlation_id: the request that started the whole chain of events.

@@ -27,6 +27,8 @@ _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 
 class Metrics:
     """
+    What one kernel counts about itself.
+
     Attributes:
         registry: further collectors may be registered here.
         in_flight: requests that are being answered now.

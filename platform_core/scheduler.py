@@ -48,6 +48,8 @@ class Chore:
 
 class Scheduler:
     """
+    Ticks and keeps house while no other scheduler does.
+
     Args:
         schedules: of every active module, with the module that each belongs to.
         ring: wakes workers for the jobs that a tick made.

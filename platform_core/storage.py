@@ -12,6 +12,8 @@ from platform_core.errors import OperationError
 
 class Storage:
     """
+    The place where files are kept, opened when it is first needed.
+
     Args:
         url: `file:///var/lib/platform/files`, `s3://bucket/prefix`; set by the deployer, never by a client.
     """

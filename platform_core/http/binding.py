@@ -61,6 +61,8 @@ class Runtime:
 
 class BoundRoute:
     """
+    A declared route on one platform, as the route table calls it.
+
     Args:
         module: the plugin that declared it.
         context: the route as FastAPI sees it, routers around it included.

@@ -54,6 +54,8 @@ class _Verified:
 
 class Gatekeeper:
     """
+    Lets requests in, or says why not.
+
     Args:
         settings: the limits.
         gate: counts, and reads cached standings.

@@ -120,6 +120,8 @@ class Reservation:
 
 class IdempotencyKeys:
     """
+    Keys that clients sent, and the answers that they have had.
+
     Args:
         engines: the table is the kernel's.
         keys: answers are encrypted, so that a copy of the database shows none of them.

@@ -106,6 +106,8 @@ class Traffic:
 
 class Shell:
     """
+    The outermost layer: identifiers, headers, the access log, and an answer to every error.
+
     Args:
         app: everything else.
         settings: hosts, proxies, and whether this is production.

@@ -94,6 +94,8 @@ class SmtpServer:
 
 class SmtpChannel:
     """
+    The channel `email`: one SMTP connection for each mail.
+
     Args:
         url: read anew for each connection, so that a password rotates without a restart; None: not configured.
         sender: name and address that mails come from.
