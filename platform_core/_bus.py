@@ -244,7 +244,10 @@ class Bus:
         extra: Mapping[type[Any], Any],
     ) -> Any:
         unit = Unit(context, {SqlUnitOfWork: uow, **self._offers(uow), **extra})
-        return await handler.plan.function(message, **handler.plan.arguments(unit))
+        result = await handler.plan.function(message, **handler.plan.arguments(unit))
+        for name in uow.job_names - self.tasks.keys():  # stored, it would wait for a worker for ever
+            raise PlatformError(f"{name} is no task, so no worker would execute it later: register_tasks")
+        return result
 
     def _unit_of_work(self, module: str, context: Context) -> SqlUnitOfWork:
         return SqlUnitOfWork(self._engines.commands(module), self._clock, context)

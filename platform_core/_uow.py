@@ -197,6 +197,11 @@ class SqlUnitOfWork:
         return self.changes
 
     @property
+    def job_names(self) -> frozenset[str]:
+        """Wire names of the commands that are to be executed later."""
+        return frozenset(job.command.wire_name for job in self._jobs)
+
+    @property
     def has_work(self) -> bool:
         """Whether anything is to be written."""
         return bool(self._writes or self._events or self._jobs or self._notes or self._connection)

@@ -9,6 +9,7 @@ from ledger.application import Deposit, OpenAccount, faults
 
 from platform_core.context import Context, bind
 from platform_core.declarations import HealthCheck
+from platform_core.errors import PlatformError
 from platform_core.ports import PermissionInfo
 from platform_core.security import SYSTEM
 from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform
@@ -145,3 +146,40 @@ async def test_a_delivery_that_outlasts_the_grace_period_goes_back_at_once(
     assert (returned.status, returned.attempts_count, returned.lease_token) == ("pending", 0, None)
     faults.reset()
     assert [d.status for d in await p.deliver()] == ["done"]
+
+
+HASTY = PluginSource(
+    name="hasty",
+    manifest='title = "Hasty"\n',
+    files={
+        "plugin.py": """
+from dataclasses import dataclass
+from platform_core import hookimpl
+from platform_core.declarations import Services
+from platform_core.domain import Command
+from platform_core.ports import Jobs
+
+@dataclass(frozen=True, kw_only=True)
+class Hurry(Command[None]):
+    pass
+
+async def hurry(command: Hurry, jobs: Jobs) -> None:
+    jobs.later(Hurry())
+
+@hookimpl
+def register_services():
+    return Services(commands={Hurry: hurry})
+"""
+    },
+)
+
+
+async def test_a_job_that_no_worker_would_ever_take_is_refused_where_it_is_made(
+    platform: PlatformFactory,
+) -> None:
+    async with platform(extra=[HASTY]) as p:
+        from hasty.plugin import Hurry
+
+        with pytest.raises(PlatformError, match=r"hasty\.hurry is no task"):
+            await p.execute(Hurry())
+        assert await p.deliveries() == []
