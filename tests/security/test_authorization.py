@@ -310,10 +310,12 @@ async def test_row_54_a_deleted_account_is_in_no_answer(platform: PlatformFactor
         assert (await eve.client.get(f"{API}/users/me")).status_code == 401
         credentials = {"email": eve.email, "password": PASSWORD}
         assert (await p.client.post(f"{API}/auth/login", json=credentials)).status_code == 401
+        await p.deliver()
         before = len(await p.events())
         assert (
             await p.client.post(f"{API}/auth/password-reset", json={"email": eve.email})
         ).status_code == 202
+        await p.deliver()
         assert len(await p.events()) == before
 
 

@@ -14,6 +14,7 @@ NEW = "quite another sentence"
 
 async def reset_token(p: RunningPlatform, email: str) -> str:
     await p.client.post(f"{API}/auth/password-reset", json={"email": email})
+    await p.deliver()
     event = (await p.events(PasswordResetRequested))[-1]
     links: MailLinks = p.kernel.wiring.resolve("user_management", MailLinks)
     return links.password_reset_link(event.reset_id).partition("token=")[2]
@@ -134,10 +135,11 @@ async def test_row_44_a_flood_at_once_fills_no_mailbox(platform: PlatformFactory
         body = {"json": {"email": "eve@example.com"}} if what == "reset" else {}
         answers = await asyncio.gather(*(client.post(f"{API}/{route}", **body) for _ in range(30)))
         assert {answer.status_code for answer in answers} <= {202, 409}
+        await p.deliver()
         [row] = await p.sql(
             "SELECT count(*) AS n FROM audit.domain_events WHERE right(name, 10) = '_requested'"
         )
-        assert row["n"] <= 5
+        assert 1 <= row["n"] <= 5
 
 
 async def test_row_34_of_two_who_follow_one_reset_link_at_once_one_wins(platform: PlatformFactory) -> None:

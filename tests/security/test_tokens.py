@@ -153,6 +153,7 @@ async def test_rows_1_to_9_and_15_every_forged_token_is_refused_alike_and_audite
         register = {"email": "ada@example.com", "username": "ada", "password": PASSWORD}
         await p.client.post(f"{API}/users/register", json=register)
         await p.client.post(f"{API}/auth/password-reset", json={"email": eve.email})
+        await p.deliver()
         links: MailLinks = p.kernel.wiring.resolve("user_management", MailLinks)
         verification, reset = (await p.events(UserRegistered))[0], (await p.events(PasswordResetRequested))[0]
         assert verification.verification_id is not None
@@ -193,6 +194,7 @@ async def test_row_8_no_token_of_one_kind_is_taken_for_another_in_a_body(platfor
             f"{API}/users/register", json={"email": "a@example.com", "username": "ada", "password": PASSWORD}
         )
         await p.client.post(f"{API}/auth/password-reset", json={"email": eve.email})
+        await p.deliver()
         links: MailLinks = p.kernel.wiring.resolve("user_management", MailLinks)
         verification_id = (await p.events(UserRegistered))[0].verification_id
         reset_id = (await p.events(PasswordResetRequested))[0].reset_id

@@ -68,6 +68,7 @@ def register_services() -> Services:
             accounts.MakeAdministrator: accounts.make_administrator,
             credentials.ChangePassword: credentials.change_password,
             credentials.RequestPasswordReset: credentials.request_password_reset,
+            credentials.OpenPasswordReset: credentials.open_password_reset,
             credentials.ConfirmPasswordReset: credentials.confirm_password_reset,
             credentials.RequestEmailVerification: credentials.request_email_verification,
             credentials.VerifyEmail: credentials.verify_email,
@@ -124,6 +125,7 @@ def register_permissions() -> Sequence[Permission]:
 @hookimpl
 def register_tasks() -> Sequence[Task | Schedule]:
     return [
+        Task(command=credentials.OpenPasswordReset),
         Task(command=sessions.PurgeLogins, audited=False),
         Schedule(
             name="user_management.purge_logins", every=timedelta(hours=1), command=sessions.PurgeLogins()

@@ -7,6 +7,7 @@ async def test_what_nobody_can_use_any_more_is_deleted_in_time(platform: Platfor
     async with platform(["user_management"], seed=essentials) as p:
         eve = await sign_up(p, "eve")
         await p.client.post("/api/v1/auth/password-reset", json={"email": eve.email})
+        await p.deliver()
         await p.client.post("/api/v1/auth/login", json={"email": eve.email, "password": "wrong"})
 
         async def counts() -> tuple[int, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated
+from uuid import UUID
 
 from annotated_types import Len
 
 from platform_core.domain import Command, Refused, new_id
-from platform_core.ports import Clock, Standings
+from platform_core.ports import Clock, Jobs, Standings
 from platform_core.security import Principal
 from user_management.application.accounts import (
     INVITATION,
@@ -90,14 +91,38 @@ class RequestPasswordReset(Command[None]):
 async def request_password_reset(
     command: RequestPasswordReset,
     users: UserRepository,
-    links: MailedLinks,
     formats: Formats,
+    jobs: Jobs,
+) -> None:
+    """
+    Whether there is such an account shows neither in the answer nor in the time it takes: both ways cost a look and a
+    job, and what the account really causes is a worker's.
+    """
+    user = await users.find_by_email(formats.email(command.email))
+    jobs.later(OpenPasswordReset(user_id=new_id() if user is None else user.id))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenPasswordReset(Command[None]):
+    """Offer a user a way around a forgotten password, as a job; the identity may be nobody's."""
+
+    user_id: UUID
+
+
+async def open_password_reset(
+    command: OpenPasswordReset,
+    users: UserRepository,
+    links: MailedLinks,
     settings: UserManagementSettings,
     clock: Clock,
 ) -> None:
-    """The answer never says whether there is such an account; one account gets few mails an hour."""
-    user, now = await users.find_by_email(formats.email(command.email)), clock.now()
-    if user is None or not user.is_active or await _has_enough(links, user, PASSWORD_RESET, settings, now):
+    """One account gets few mails an hour."""
+    now = clock.now()
+    try:
+        user = await users.get(command.user_id)
+    except UserNotFound:
+        return
+    if not user.is_active or await _has_enough(links, user, PASSWORD_RESET, settings, now):
         return
     reset_id = new_id()
     user.request_password_reset(reset_id)
