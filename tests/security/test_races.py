@@ -1,4 +1,4 @@
-"""Rows 10, 16, 18, 44, 51 of `reliability.md` where two requests meet at the worst moment."""
+"""Rows 10, 16, 18, 34, 44 and 51 where two requests meet at the worst moment."""
 
 import asyncio
 
