@@ -72,7 +72,8 @@ def run(*, host: str, port: int, data_dir: Path | None, modules: str | None, rel
     directory = data_dir or Path(source.get("PLATFORM_DATA_DIR") or ".platform")
     if modules:
         source["PLATFORM_MODULES"] = modules
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         listener = _bind(host, port, directory)
         with listener, _embedded(source, directory) as starting:
@@ -98,8 +99,17 @@ def _stopping() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+class _Interrupted(KeyboardInterrupt):
+    """
+    A signal during the start.
+
+    A plain KeyboardInterrupt inside of `exec`, as dataclasses use it, makes CPython kill itself with SIGINT at the end,
+    though it was caught; a subclass does not.
+    """
+
+
 def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
+    raise _Interrupted
 
 
 def _refuse_production(source: Mapping[str, str]) -> None:

@@ -181,15 +181,15 @@ def test_change_of_the_source_restarts_the_application_and_keeps_the_servers(
 ) -> None:
     from platform_core.testing import PluginSource, plugins_installed
 
-    plugin = PluginSource(name="changing", files={"plugin.py": "WORDS = 'first'\n"})
+    plugin = PluginSource(name="changing", files={"plugin.py": "print('it says one', flush=True)\n"})
     with plugins_installed(plugin, into=tmp_path / "plugins") as paths:
         with dev(home, "--reload", PYTHONPATH=":".join(map(str, paths))) as process:
             url = api(process)
             postgres = [line for line in processes_in(home) if "bin/postgres" in line]
             source = tmp_path / "plugins" / "changing" / "plugin.py"
-            source.write_text("WORDS = 'second'\n")
-            process.wait_for_line(r"plugin\.py changed: restarting", timeout_seconds=60)
-            process.wait_for_line(r"reloaded in", timeout_seconds=60)
+            source.write_text("print('it says two', flush=True)\n")
+            process.wait_for_line(r"changed: restarting", timeout_seconds=60)
+            process.wait_for_line(r"it says two[\s\S]*reloaded in", timeout_seconds=60)
             assert json.loads(get(f"{url}/health/ready"))["status"] == "ok"
             assert postgres
             assert set(postgres) <= set(processes_in(home))
