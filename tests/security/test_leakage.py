@@ -32,7 +32,8 @@ async def fall(what: str) -> None:
         logging.getLogger("clumsy").error("token=%s", "see the next line", extra={"password": "CANARY-IN-EXTRA"})
         return
     password = "CANARY-IN-A-LOCAL"
-    raise RuntimeError(f"cannot reach postgresql://user:CANARY-IN-A-URL@db/x at /srv/secret/{what}.py")  # pragma: allowlist secret
+    url = "postgresql://user:CANARY-IN-A-URL@db/x"  # pragma: allowlist secret
+    raise RuntimeError(f"cannot reach {url} at /srv/secret/{what}.py")
 
 
 @hookimpl
