@@ -206,7 +206,7 @@ class Kernel:
         traffic = traffic or NewTraffic()
         health = APIRouter()
         health.routes.extend(
-            routes(self, lambda: traffic.is_draining, details=self.settings.environment != "production")
+            routes(self, lambda: traffic.is_draining, details=not self.settings.is_production)
         )
         return build_app(
             HttpParts(
