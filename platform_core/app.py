@@ -477,13 +477,14 @@ class Kernel:
         names = {plugin.name for plugin in self.active}
         # what a failed plugin's manifest claims of somebody who runs stays theirs
         owned = [path for plugin in self.active for path in plugin.manifest.paths]
+        prefixes = (API_PREFIX, "")  # a manifest does not say which of its paths lie outside of the API
         self.unavailable |= {
             f"{prefix}{path}": str(plugin.error)
             for plugin in self.plugins
             if plugin.error
             for path in plugin.manifest.paths
             if not any(path == own or path.startswith(f"{own}/") for own in owned)
-            for prefix in (API_PREFIX, "")  # a manifest does not say which of its paths lie outside of the API
+            for prefix in prefixes
         }
         self.declared = {name: declared for name, declared in self.declared.items() if name in names}
 

@@ -3,6 +3,7 @@ Seeds: which run where, in which order, how often, and what is told when one fai
 """
 
 import asyncio
+import importlib
 import json
 import os
 import subprocess
@@ -15,7 +16,6 @@ import psycopg
 import pytest
 
 import platform_core
-import seeds as deployment
 from platform_core import _migrations, _seeds
 from platform_core._engines import libpq_url
 from platform_core._seeds import run_seeds
@@ -86,7 +86,7 @@ def seeding(p: RunningPlatform) -> types.ModuleType:
 def own(monkeypatch: pytest.MonkeyPatch, seeding: types.ModuleType) -> list[Seed]:
     """What the folder seeds/ offers."""
     offered = [seeding.seed("seeds", "house", Tier.ESSENTIAL)]
-    monkeypatch.setattr(deployment, "seeds", offered)
+    monkeypatch.setattr(importlib.import_module("seeds"), "seeds", offered)
     return offered
 
 
@@ -204,7 +204,7 @@ async def test_a_database_that_is_not_migrated_is_not_seeded(p: RunningPlatform)
 async def test_what_the_folder_offers_has_to_be_seeds(
     p: RunningPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployment, "seeds", ["house"])
+    monkeypatch.setattr(importlib.import_module("seeds"), "seeds", ["house"])
     with pytest.raises(SeedFailed, match="holds something that is no Seed"):
         await run_seeds(p.kernel)
 
