@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import sys
 import tomllib
 from collections.abc import Container
 from importlib.metadata import EntryPoint, entry_points
@@ -81,9 +82,14 @@ def command(name: str, reserved: Container[str]) -> Any:
         ) from error
 
 
-@functools.cache
 def _declared() -> dict[str, Group]:
-    allowed = {name.strip() for name in os.environ.get("PLATFORM_MODULES", "").split(",") if name.strip()}
+    return _declared_among(os.environ.get("PLATFORM_MODULES", ""), tuple(sys.path))
+
+
+@functools.cache
+def _declared_among(modules: str, _path: tuple[str, ...]) -> dict[str, Group]:
+    """Read the manifests once per answer; what is installed hangs on the path, which tests change."""
+    allowed = {name.strip() for name in modules.split(",") if name.strip()}
     found: dict[str, Group] = {}
     for plugin in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
         if not allowed or plugin.name in allowed:
