@@ -61,7 +61,6 @@ class Bus:
         subscribers: stable handler name → event handler.
         tasks: wire name → task.
         codec: reads stored events and jobs.
-        offers: makes the unit-of-work-bound ports, such as `Standings`, of a unit of work.
         ring: tells workers that there is something to do; never waits and never fails.
     """
 
@@ -75,14 +74,13 @@ class Bus:
         subscribers: Mapping[str, EventHandler],
         tasks: Mapping[str, Task],
         codec: EventCodec,
-        offers: Callable[[SqlUnitOfWork], Mapping[type[Any], Any]],
         ring: Callable[[Sequence[Any]], None],
         forget: Callable[[SqlUnitOfWork], Awaitable[None]],
     ) -> None:
         self._engines, self._clock = engines, clock
         self._commands, self._queries = commands, queries
         self.subscribers, self.tasks, self._codec = subscribers, tasks, codec
-        self._offers, self._ring, self._forget = offers, ring, forget
+        self._ring, self._forget = ring, forget
 
     async def execute(
         self, command: Command[R], before_commit: Sequence[BeforeCommit] = (), *, audited: bool = True
@@ -243,7 +241,7 @@ class Bus:
         context: Context,
         extra: Mapping[type[Any], Any],
     ) -> Any:
-        unit = Unit(context, {SqlUnitOfWork: uow, **self._offers(uow), **extra})
+        unit = Unit(context, {SqlUnitOfWork: uow, **extra})
         result = await handler.plan.function(message, **handler.plan.arguments(unit))
         for name in uow.job_names - self.tasks.keys():  # stored, it would wait for a worker for ever
             raise PlatformError(f"{name} is no task, so no worker would execute it later: register_tasks")

@@ -375,7 +375,6 @@ class Kernel:
                     for t in declared.tasks
                 },
             ),
-            offers=lambda uow: {},
             ring=self._ring,
             forget=self._after_commit,
         )

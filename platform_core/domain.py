@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -213,7 +214,7 @@ class Money:
         return Money(self.amount + other.amount, self.currency)
 
 
-class Specification(Generic[T]):
+class Specification(ABC, Generic[T]):
     """
     A rule that can be asked of one object and translated to SQL, composed with `&`, `|` and `~`.
 
@@ -221,9 +222,9 @@ class Specification(Generic[T]):
     or constant built from `Where`: `active = Where("is_active", "==", True)`.
     """
 
+    @abstractmethod
     def is_satisfied_by(self, candidate: T) -> bool:
         """Tell whether `candidate` keeps the rule."""
-        raise NotImplementedError(f"{type(self).__name__} must say what satisfies it")
 
     def __and__(self, other: Specification[T]) -> Specification[T]:
         return AllOf((self, other))
