@@ -15,7 +15,7 @@ db-reset:  ## every module down to nothing, up again, seeded
 	uv run platform db upgrade
 	uv run platform seed --env development
 
-test:      ## lint, types, architecture, security, tests
+test:      ## lint, types, architecture, security, docs, tests
 	uv run nox
 
 dev:       ## the whole platform on this machine

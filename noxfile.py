@@ -9,6 +9,7 @@ versions or fewer packages build an environment of their own.
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import nox
@@ -20,7 +21,7 @@ nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_external_run = False
-nox.options.sessions = ["lint", "types", "imports", "security", "tests"]
+nox.options.sessions = ["lint", "types", "imports", "security", "docs", "tests"]
 
 PLUGINS = sorted(path.parent.name for path in Path("plugins").glob("*/pyproject.toml"))
 SOURCES = ["platform_core", "seeds", *(f"plugins/{name}/src" for name in PLUGINS)]
@@ -94,6 +95,18 @@ def tests(session: nox.Session) -> None:
     session.run(*PYTEST, "--cache-clear", "--durations=25", success_codes=[0, 1])
     if _failed_before():
         session.run("pytest", "--last-failed", "--last-failed-no-failures", "none")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """
+    The pages: the reference as the code is, links and examples in order, the site built; every warning is an error.
+    """
+    session.run(sys.executable, "tools/reference.py", "--check", external=True)
+    session.run(sys.executable, "tools/documents.py", external=True)
+    builder = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "docs")
+    session.install("--constraint", "constraints.txt", *builder)
+    session.run("zensical", "build", "--clean", "--strict")
 
 
 @nox.session(python=False)

@@ -1,0 +1,136 @@
+"""
+Whether the Markdown pages hold together: every link leads somewhere, every example can be read.
+
+D1  A relative link names a file or a folder of the repository.
+D2  An anchor, on the same page or another, is the name of a heading there, as code hosts write it.
+D3  A fenced block of Python, TOML, JSON or shell is one: it parses. That it also does what it says is the tests' part.
+
+The site's own builder says the like for what is below `docs/`; this goes for the READMEs too, and for
+links between them.
+"""
+
+import ast
+import itertools
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PATTERNS: Final = ("*.md", "docs/**/*.md", "plugins/*/*.md", "tests/samples/*/*.md")
+PARSER: Final = MarkdownIt("commonmark").enable("table")
+
+Finding = tuple[int, str]
+
+
+def findings(page: Path, root: Path = ROOT) -> Iterator[Finding]:
+    """
+    Everything the rules say about one page, in line order.
+    """
+    line = 1
+    for token in PARSER.parse(page.read_text(encoding="utf-8")):
+        line = token.map[0] + 1 if token.map else line
+        if token.type == "fence" and (problem := unreadable(token.info.strip(), token.content)):
+            yield line, f"D3 {problem}"
+        for target in _targets(token):
+            if problem := _broken(page, target, root):
+                yield line, problem
+
+
+def unreadable(language: str, text: str) -> str | None:
+    """
+    Why a fenced block is not what its language says, or None; a language without a parser here is never wrong.
+    """
+    parse = PARSERS.get(language)
+    if parse is None:
+        return None
+    try:
+        parse(text)
+    except ValueError as error:  # what every one of the parsers raises, or a child of it
+        return f"not {language}: {error}"
+    return None
+
+
+def anchors(page: Path) -> set[str]:
+    """
+    The names by which a page's headings can be linked to; a heading that comes again gets a number.
+    """
+    found: set[str] = set()
+    tokens = PARSER.parse(page.read_text(encoding="utf-8"))
+    for token, inline in itertools.pairwise(tokens):
+        if token.type != "heading_open":
+            continue
+        words = "".join(child.content for child in inline.children or ())
+        slug = re.sub(r"[^\w\- ]", "", words.strip().lower()).replace(" ", "-")
+        number = next(n for n in range(len(tokens)) if (f"{slug}-{n}" if n else slug) not in found)
+        found.add(f"{slug}-{number}" if number else slug)
+    return found
+
+
+def pages(root: Path = ROOT) -> list[Path]:
+    """
+    The pages that are checked.
+    """
+    return sorted({page for pattern in PATTERNS for page in root.glob(pattern)})
+
+
+def _targets(token: Token) -> Iterator[str]:
+    for child in token.children or ():
+        target = child.attrGet("href") if child.type == "link_open" else child.attrGet("src")
+        if isinstance(target, str):
+            yield target
+
+
+def _broken(page: Path, target: str, root: Path) -> str | None:
+    parts = urlsplit(target)
+    if parts.scheme or parts.netloc:
+        return None
+    path = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+    if not path.exists() or not path.is_relative_to(root):
+        return f"D1 {target} leads nowhere"
+    if parts.fragment and path.suffix == ".md" and unquote(parts.fragment) not in anchors(path):
+        return f"D2 {target}: {path.relative_to(root)} has no such heading"
+    return None
+
+
+def _python(text: str) -> None:
+    try:
+        ast.parse(text)
+    except SyntaxError as error:
+        raise ValueError(f"{error.msg}, its line {error.lineno}") from error
+
+
+def _shell(text: str) -> None:
+    read = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=False)
+    if read.returncode:
+        raise ValueError(read.stderr.strip())
+
+
+PARSERS: Final[Mapping[str, Callable[[str], object]]] = {
+    "json": json.loads,
+    "python": _python,
+    "shell": _shell,
+    "toml": tomllib.loads,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Print every finding as `file:line: rule`; exit code 1 when there is one.
+    """
+    wanted = [Path(argument).resolve() for argument in arguments] if arguments else pages()
+    lines = [f"{page.relative_to(ROOT)}:{line}: {text}" for page in wanted for line, text in findings(page)]
+    print("\n".join(lines) or f"documents: {len(wanted)} pages, nothing found")
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
