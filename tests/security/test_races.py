@@ -58,7 +58,7 @@ async def test_row_10_a_login_that_commits_while_the_password_changes_is_ended_t
 
 
 async def test_row_51_nobody_fills_a_role_while_they_take_it(platform: PlatformFactory) -> None:
-    """Row 51: giving oneself an empty role is allowed, and so is filling a role that one does not have."""
+    """Row 51: both orders end alike, because filling asks what the filler holds, not who has the role."""
     async with platform(["user_management"], seed=essentials) as p:
         keeper = await sign_up(p, "keeper", permissions=["roles:read", "roles:write"])
         for number in range(12):

@@ -5,7 +5,7 @@ import pytest
 
 from platform_core.testing import PlatformFactory
 from user_management import RoleAssigned, UserDeleted, UserInvited, UserRenamed
-from user_management.testing import PASSWORD, essentials, log_in, sign_up
+from user_management.testing import PASSWORD, Account, essentials, log_in, sign_up
 
 PROFILE = {
     "locale": "de",
@@ -274,6 +274,39 @@ async def test_row_51_two_administrators_who_go_at_once_do_not_both_go(
             statuses = await asyncio.gather(go(one.client, one.id), go(two.client, two.id))
             assert sorted(status // 100 for status in statuses) == [2, 4], statuses
             assert 409 in statuses
+
+
+@pytest.mark.parametrize(
+    "changes", [{"is_active": False}, {"is_active": True}, {"username": "mallory"}, {}, None]
+)
+async def test_row_51_nobody_decides_over_who_may_do_more_than_they(
+    platform: PlatformFactory, changes: dict[str, Any] | None
+) -> None:
+    """Neither disabling, enabling, renaming nor deleting (None); those who may do less, and oneself, are fair game."""
+    async with platform(["user_management"], seed=essentials) as p:
+        helper = await sign_up(p, "helper", permissions=["users:read", "users:write"])
+        others = [
+            await sign_up(p, "root", permissions=["*"]),
+            await sign_up(p, "spare", permissions=["*"]),
+            await sign_up(p, "keeper", permissions=["users:read", "roles:read"]),
+        ]
+
+        async def decide(user: Account) -> tuple[int, str]:
+            path = f"/api/v1/users/{user.id}"
+            if changes is None:
+                answer = await helper.client.delete(path)
+            else:
+                answer = await helper.client.patch(path, json=changes)
+            return answer.status_code, answer.text
+
+        before = await p.sql("SELECT * FROM user_management.users ORDER BY id")
+        for user in others:
+            status, text = await decide(user)
+            assert (status, "/problems/permissions-not-held" in text) == (403, True), text
+        assert await p.sql("SELECT * FROM user_management.users ORDER BY id") == before
+        for user in (await sign_up(p, "reader", permissions=["users:read"]), helper):
+            status, text = await decide(user)
+            assert status in (200, 204) or "/problems/username-taken" in text
 
 
 async def test_row_50_a_role_takes_effect_with_the_next_request(platform: PlatformFactory) -> None:

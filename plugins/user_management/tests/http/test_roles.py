@@ -1,6 +1,8 @@
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
+from httpx2 import Response
 
 from platform_core.testing import PlatformFactory
 from user_management.testing import essentials, sign_up
@@ -104,28 +106,72 @@ async def test_the_roles_that_the_platform_relies_on_stay(platform: PlatformFact
         assert (await eve.client.get("/api/v1/users")).status_code == 200
 
 
-async def test_row_51_nobody_promotes_themselves(platform: PlatformFactory) -> None:
+async def test_row_51_nobody_hands_out_what_they_do_not_hold(platform: PlatformFactory) -> None:
+    """Neither to themselves nor to a second account of their own."""
     async with platform(["user_management"], seed=essentials) as p:
         eve = await sign_up(p, "eve")
+        keeper = await sign_up(p, "keeper", permissions=["roles:read", "roles:write", "users:write"])
+        root = await sign_up(p, "root", permissions=["*"])
+        for name, permissions in (("support", ["users:read"]), ("reader", ["roles:read"])):
+            await root.client.post("/api/v1/roles", json={"name": name, "permissions": permissions})
+        for who in (eve.id, keeper.id):
+            roles = f"/api/v1/users/{who}/roles"
+            for name in ("admin", "support"):
+                await refused(keeper.client.put(f"{roles}/{name}"))
+            assert (await keeper.client.put(f"{roles}/reader")).status_code == 204
+        invited = {"email": "x@example.com", "username": "xxx"}
+        for name in ("admin", "support"):
+            await refused(keeper.client.post("/api/v1/users", json=invited | {"roles": [name]}))
+        assert (
+            await keeper.client.post("/api/v1/users", json=invited | {"roles": ["reader"]})
+        ).status_code == 201
+        assert (await root.client.put(f"/api/v1/users/{eve.id}/roles/admin")).status_code == 204
+
+
+async def test_row_51_nobody_puts_into_a_role_what_they_do_not_hold(platform: PlatformFactory) -> None:
+    """Whoever holds the role, or nobody yet; what the role allows already may stay."""
+    async with platform(["user_management"], seed=essentials) as p:
         keeper = await sign_up(p, "keeper", permissions=["roles:read", "roles:write"])
         root = await sign_up(p, "root", permissions=["*"])
-        for name, permissions in (("support", ["users:write"]), ("reader", ["roles:read"])):
-            await root.client.post("/api/v1/roles", json={"name": name, "permissions": permissions})
-        assert (await eve.client.put(f"/api/v1/users/{eve.id}/roles/admin")).status_code == 403
-        own = f"/api/v1/users/{keeper.id}/roles"
-        assert (await keeper.client.put(f"{own}/admin")).status_code == 403
-        assert (await keeper.client.put(f"{own}/support")).status_code == 403
-        assert (await keeper.client.put(f"{own}/reader")).status_code == 204
-        assert (await keeper.client.put(f"/api/v1/users/{eve.id}/roles/support")).status_code == 204
-        assert (await keeper.client.put(f"/api/v1/users/{eve.id}/roles/admin")).status_code == 403
-        assert (await keeper.client.delete(f"/api/v1/users/{root.id}/roles/admin")).status_code == 403
-        ids = {
-            item["name"]: item["id"] for item in (await keeper.client.get("/api/v1/roles")).json()["items"]
-        }
-        widened = {"permissions": ["roles:read", "roles:write", "users:write"]}
-        assert (await keeper.client.patch(f"/api/v1/roles/{ids['keeper']}", json=widened)).status_code == 403
-        assert (await keeper.client.patch(f"/api/v1/roles/{ids['support']}", json=widened)).status_code == 200
-        assert (await keeper.client.get("/api/v1/users")).status_code == 403
+        wide, narrow = {"permissions": ["roles:read", "users:read"]}, {"permissions": ["users:read"]}
+        await refused(keeper.client.post("/api/v1/roles", json={"name": "wide", **wide}))
+        support = (await root.client.post("/api/v1/roles", json={"name": "support", **narrow})).json()
+        own = (await keeper.client.post("/api/v1/roles", json={"name": "own", "permissions": []})).json()
+        member = next(
+            role
+            for role in (await keeper.client.get("/api/v1/roles")).json()["items"]
+            if role["name"] == "member"
+        )
+        for role in (own, member):
+            await refused(keeper.client.patch(f"/api/v1/roles/{role['id']}", json=wide))
+        path = f"/api/v1/roles/{support['id']}"
+        for changes in (wide, narrow):
+            assert (await keeper.client.patch(path, json=changes)).status_code == 200
+
+
+async def test_row_51_nobody_takes_what_they_do_not_hold(platform: PlatformFactory) -> None:
+    """A role's keeper disarms neither administrators nor anybody else whose work they do not do."""
+    async with platform(["user_management"], seed=essentials) as p:
+        keeper = await sign_up(p, "keeper", permissions=["roles:read", "roles:write"])
+        root = await sign_up(p, "root", permissions=["*"])
+        ben = await sign_up(p, "ben", permissions=["users:read"])
+        spare = await sign_up(p, "spare", permissions=["*"])
+        roles = {role["name"]: role for role in (await keeper.client.get("/api/v1/roles")).json()["items"]}
+        bens = f"/api/v1/roles/{roles['ben']['id']}"
+        await refused(keeper.client.delete(f"/api/v1/users/{root.id}/roles/admin"))
+        await refused(keeper.client.delete(f"/api/v1/users/{ben.id}/roles/ben"))
+        await refused(keeper.client.patch(bens, json={"permissions": []}))
+        await refused(keeper.client.delete(bens))
+        assert (await keeper.client.patch(bens, json={"description": "Reads"})).status_code == 200
+        assert (await ben.client.get("/api/v1/users")).status_code == 200
+        assert (await keeper.client.delete(f"/api/v1/users/{ben.id}/roles/member")).status_code == 204
+        assert (await root.client.delete(bens)).status_code == 204
+        assert (await root.client.delete(f"/api/v1/users/{spare.id}/roles/admin")).status_code == 204
+
+
+async def refused(answer: Awaitable[Response]) -> None:
+    problem = (await answer).json()
+    assert (problem["status"], problem["type"]) == (403, "/problems/permissions-not-held")
 
 
 async def test_every_permission_of_every_module_is_listed(platform: PlatformFactory) -> None:

@@ -12,9 +12,9 @@ from annotated_types import Len
 from typing_extensions import TypedDict
 
 from platform_core.domain import Command, new_id
-from platform_core.errors import FieldError, Forbidden, InvalidInput, Unauthenticated
+from platform_core.errors import FieldError, InvalidInput, Unauthenticated
 from platform_core.ports import Clock, Standings
-from platform_core.security import EVERYTHING, Principal
+from platform_core.security import Principal
 from user_management.application.ports import (
     Formats,
     MailedLinks,
@@ -24,7 +24,16 @@ from user_management.application.ports import (
     UserRepository,
 )
 from user_management.contracts import UserProfileView, UserView
-from user_management.domain import ADMIN_ID, MEMBER, LastAdministrator, PasswordPolicy, Role, User
+from user_management.domain import (
+    ADMIN_ID,
+    MEMBER,
+    LastAdministrator,
+    PasswordPolicy,
+    Role,
+    User,
+    check_reach,
+    permissions_of,
+)
 from user_management.settings import UserManagementSettings
 
 VERIFICATION: Final = "verification"
@@ -104,7 +113,7 @@ async def invite_user(
     principal: Principal,
     clock: Clock,
 ) -> UserView:
-    """Everybody is a member; further roles may be given by those who may give roles at all."""
+    """Everybody is a member; further roles are given by those who may give roles, and hold what these allow."""
     email, now = formats.email(command.email), clock.now()
     invitation_id = new_id()
     user = User.invite(
@@ -118,7 +127,7 @@ async def invite_user(
     further = await _roles_named(command.roles or (), roles)
     for role in further:
         principal.require("roles:write")
-        check_handing_out(principal, role, user.id)
+        check_reach(principal.can, role.permissions)
         user.role_ids.add(role.id)
     users.add(user)
     links.add(
@@ -197,11 +206,14 @@ async def update_user(
     users: UserRepository,
     roles: RoleRepository,
     sessions: Sessions,
+    principal: Principal,
     standings: Standings,
     clock: Clock,
 ) -> UserView:
     """Disabling ends every session at once."""
     user, changes, now = await users.get(command.user_id), command.changes, clock.now()
+    held = await roles.find_by_ids(user.role_ids)
+    check_reach(principal.can, permissions_of(held))
     _rename(user, changes, now)
     if changes.get("is_active") is True:
         user.activate(now)
@@ -210,7 +222,7 @@ async def update_user(
         user.deactivate(now)
         await sessions.end_all(user.id, reason="account_disabled", now=now)
         standings.revoke(users=[user.id])
-    return user_view(user, [role.name for role in await roles.find_by_ids(user.role_ids)])
+    return user_view(user, [role.name for role in held])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,13 +235,16 @@ class DeleteUser(Command[None]):
 async def delete_user(
     command: DeleteUser,
     users: UserRepository,
+    roles: RoleRepository,
     sessions: Sessions,
     links: MailedLinks,
+    principal: Principal,
     standings: Standings,
     clock: Clock,
 ) -> None:
     """Deleting ends every session at once."""
     user, now = await users.get(command.user_id), clock.now()
+    check_reach(principal.can, permissions_of(await roles.find_by_ids(user.role_ids)))
     await _keep_an_administrator(user, users)
     user.delete(now)
     await sessions.end_all(user.id, reason="account_deleted", now=now)
@@ -255,10 +270,8 @@ async def assign_role(
 ) -> None:
     """It takes effect with the user's next request."""
     user = await users.get(command.user_id)
-    # somebody who gives themselves an empty role must not fill it at the same moment
-    await roles.hold(command.role_name)
     role = await roles.get_by_name(command.role_name)
-    check_handing_out(principal, role, user.id)
+    check_reach(principal.can, role.permissions)
     user.assign(role, clock.now())
     standings.revoke(users=[user.id])
 
@@ -282,8 +295,8 @@ async def revoke_role(
     """It takes effect with the user's next request."""
     user = await users.get(command.user_id)
     role = await roles.get_by_name(command.role_name)
+    check_reach(principal.can, role.permissions)
     if role.id == ADMIN_ID:
-        _only_administrators(principal)
         await _keep_an_administrator(user, users)
     user.revoke(role, clock.now())
     standings.revoke(users=[user.id])
@@ -414,24 +427,6 @@ def own_id(principal: Principal) -> UUID:
     if principal.user_id is None:
         raise Unauthenticated
     return principal.user_id
-
-
-def check_handing_out(principal: Principal, role: Role, user_id: UUID) -> None:
-    """
-    Keep people from promoting themselves.
-
-    Raises:
-        Forbidden: `admin` is given by administrators only, and nobody gives themselves what they do not have.
-    """
-    if role.id == ADMIN_ID:
-        _only_administrators(principal)
-    if principal.user_id == user_id and not all(map(principal.can, role.permissions)):
-        raise Forbidden("You cannot give yourself permissions that you do not have.")
-
-
-def _only_administrators(principal: Principal) -> None:
-    if not principal.can(EVERYTHING):
-        raise Forbidden("Only administrators make or unmake administrators.")
 
 
 async def _keep_an_administrator(user: User, users: UserRepository) -> None:

@@ -37,15 +37,6 @@ class RoleRepository(Protocol):
 
     def add(self, aggregate: Role) -> None: ...
 
-    async def hold(self, role: UUID | str) -> None:
-        """
-        Let nobody else change a role or hand it out before the commit; to be called before it is loaded.
-
-        Args:
-            role: its identity or its name; an unknown one is left to whoever loads it.
-        """
-        ...
-
     async def get(self, identity: UUID) -> Role:
         """Load one role; raises `RoleNotFound`."""
         ...

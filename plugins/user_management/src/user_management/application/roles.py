@@ -10,13 +10,12 @@ from annotated_types import Len
 from typing_extensions import TypedDict
 
 from platform_core.domain import Command, new_id
-from platform_core.errors import Forbidden
 from platform_core.ports import Clock, Permissions, Standings
 from platform_core.security import EVERYTHING, Principal
-from user_management.application.accounts import RoleName, own_id
-from user_management.application.ports import RoleRepository, UserRepository
+from user_management.application.accounts import RoleName
+from user_management.application.ports import RoleRepository
 from user_management.contracts import RoleView
-from user_management.domain import ADMIN, ADMIN_ID, MEMBER, MEMBER_ID, Role
+from user_management.domain import ADMIN, ADMIN_ID, MEMBER, MEMBER_ID, Role, check_reach
 
 PermissionNames = Annotated[list[Annotated[str, Len(1, 100)]], Len(0, 500)]
 Description = Annotated[str, Len(0, 500)]
@@ -32,8 +31,9 @@ class CreateRole(Command[RoleView]):
 
 
 async def create_role(
-    command: CreateRole, roles: RoleRepository, permissions: Permissions, clock: Clock
+    command: CreateRole, roles: RoleRepository, permissions: Permissions, principal: Principal, clock: Clock
 ) -> RoleView:
+    """It allows no more than its maker may do."""
     role = Role.create(
         role_id=new_id(),
         name=command.name,
@@ -42,6 +42,7 @@ async def create_role(
         declared=_declared(permissions),
         now=clock.now(),
     )
+    check_reach(principal.can, role.permissions)
     roles.add(role)
     return role_view(role)
 
@@ -67,25 +68,21 @@ class UpdateRole(Command[RoleView]):
 async def update_role(
     command: UpdateRole,
     roles: RoleRepository,
-    users: UserRepository,
     permissions: Permissions,
     standings: Standings,
     principal: Principal,
     clock: Clock,
 ) -> RoleView:
     """It takes effect with the holders' next requests."""
-    if "permissions" in command.changes:
-        await roles.hold(command.role_id)  # nobody becomes a holder while it is asked who holds it
     role, changes, now = await roles.get(command.role_id), command.changes, clock.now()
     if "name" in changes:
         role.rename(changes["name"], now)
     if "description" in changes:
         role.describe(changes["description"], now)
     if "permissions" in changes:
-        added = set(changes["permissions"]) - set(role.permissions)
+        before = set(role.permissions)
         role.permit(changes["permissions"], _declared(permissions), now)
-        if not all(map(principal.can, added)) and role.id in (await users.get(own_id(principal))).role_ids:
-            raise Forbidden("You cannot give yourself permissions that you do not have.")
+        check_reach(principal.can, before.symmetric_difference(role.permissions))
         standings.revoke(everybody=True)
     return role_view(role)
 
@@ -97,8 +94,12 @@ class DeleteRole(Command[None]):
     role_id: UUID
 
 
-async def delete_role(command: DeleteRole, roles: RoleRepository, standings: Standings, clock: Clock) -> None:
+async def delete_role(
+    command: DeleteRole, roles: RoleRepository, standings: Standings, principal: Principal, clock: Clock
+) -> None:
+    """It takes effect with the former holders' next requests."""
     role = await roles.get(command.role_id)
+    check_reach(principal.can, role.permissions)
     role.delete(clock.now())
     roles.take_from_everybody(role.id)
     standings.revoke(everybody=True)

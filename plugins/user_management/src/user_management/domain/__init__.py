@@ -7,6 +7,7 @@ from user_management.domain.errors import (
     InvalidRefreshToken,
     InvalidToken,
     LastAdministrator,
+    PermissionsNotHeld,
     RefreshSuperseded,
     RoleNameTaken,
     RoleNotFound,
@@ -18,6 +19,7 @@ from user_management.domain.errors import (
 )
 from user_management.domain.logins import FailureWindow, Lifetime, RefreshState, Verdict
 from user_management.domain.passwords import PasswordPolicy
+from user_management.domain.rights import check_reach, permissions_of
 from user_management.domain.roles import ADMIN, ADMIN_ID, MEMBER, MEMBER_ID, Role
 from user_management.domain.users import User, check_username
 
@@ -35,6 +37,7 @@ __all__ = [
     "LastAdministrator",
     "Lifetime",
     "PasswordPolicy",
+    "PermissionsNotHeld",
     "RefreshState",
     "RefreshSuperseded",
     "Role",
@@ -47,5 +50,7 @@ __all__ = [
     "UsernameTaken",
     "Verdict",
     "WrongPassword",
+    "check_reach",
     "check_username",
+    "permissions_of",
 ]

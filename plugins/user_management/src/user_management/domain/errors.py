@@ -5,6 +5,7 @@ from __future__ import annotations
 from platform_core.errors import (
     DomainError,
     FieldError,
+    Forbidden,
     InvalidInput,
     Kind,
     NotFound,
@@ -43,6 +44,10 @@ class RolesMissing(DomainError, kind=Kind.UNAVAILABLE):
 
 class LastAdministrator(DomainError, kind=Kind.CONFLICT):
     """The last administrator who can log in has to stay; make another one first."""
+
+
+class PermissionsNotHeld(Forbidden):
+    """Permissions that you do not hold are not yours to give, take or overrule; ask somebody who holds them."""
 
 
 class InvalidCredentials(Unauthenticated):

@@ -52,11 +52,6 @@ class SqlRoleRepository(Repository[Role]):
     mapping: ClassVar[AggregateMap[Role]] = ROLES
     missing = RoleNotFound
 
-    async def hold(self, role: UUID | str) -> None:
-        wanted = roles.c.name == role if isinstance(role, str) else roles.c.id == role
-        await self.uow.begin()
-        await self.uow.fetch_one(select(roles.c.id).where(wanted).with_for_update(key_share=True))
-
     async def get_by_name(self, name: str) -> Role:
         role = await self.find(roles.c.name == name)
         if role is None:

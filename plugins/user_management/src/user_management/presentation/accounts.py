@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Query
 
 from platform_core.domain import Page
-from platform_core.errors import Forbidden, RateLimited
+from platform_core.errors import RateLimited
 from platform_core.http import Ask, Caller, Execute, PageParams, Router
 from user_management.application import (
     AssignRole,
@@ -31,6 +31,7 @@ from user_management.contracts import UserProfileView, UserView
 from user_management.domain import (
     EmailTaken,
     LastAdministrator,
+    PermissionsNotHeld,
     RoleNotFound,
     TooManyFailedLogins,
     UsernameTaken,
@@ -92,7 +93,7 @@ async def list_users(
     "/users",
     status_code=201,
     permission="users:write",
-    raises=(EmailTaken, UsernameTaken, Forbidden),
+    raises=(EmailTaken, UsernameTaken, PermissionsNotHeld),
     summary="Invite somebody, who gets a mail to set a password",
 )
 async def invite(command: InviteUser, execute: Execute) -> UserView:
@@ -108,7 +109,7 @@ async def get_user(user_id: UUID, ask: Ask) -> UserView:
     "/users/{user_id}",
     permission="users:write",
     visible=_is_there,
-    raises=(UserNotFound, UsernameTaken, LastAdministrator),
+    raises=(UserNotFound, UsernameTaken, PermissionsNotHeld, LastAdministrator),
     summary="Change somebody's names, or whether they may log in",
 )
 async def update_user(user_id: UUID, changes: UserChanges, execute: Execute) -> UserView:
@@ -118,7 +119,7 @@ async def update_user(user_id: UUID, changes: UserChanges, execute: Execute) -> 
 @router.delete(
     "/users/{user_id}",
     permission="users:write",
-    raises=(UserNotFound, LastAdministrator),
+    raises=(UserNotFound, PermissionsNotHeld, LastAdministrator),
     summary="Delete an account; its sessions end",
 )
 async def delete_user(user_id: UUID, execute: Execute) -> None:
@@ -129,7 +130,7 @@ async def delete_user(user_id: UUID, execute: Execute) -> None:
     "/users/{user_id}/roles/{role_name}",
     status_code=204,
     permission="roles:write",
-    raises=(UserNotFound, RoleNotFound, Forbidden),
+    raises=(UserNotFound, RoleNotFound, PermissionsNotHeld),
     summary="Give somebody a role, with effect from their next request on",
 )
 async def assign_role(user_id: UUID, role_name: str, execute: Execute) -> None:
@@ -139,7 +140,7 @@ async def assign_role(user_id: UUID, role_name: str, execute: Execute) -> None:
 @router.delete(
     "/users/{user_id}/roles/{role_name}",
     permission="roles:write",
-    raises=(UserNotFound, RoleNotFound, Forbidden, LastAdministrator),
+    raises=(UserNotFound, RoleNotFound, PermissionsNotHeld, LastAdministrator),
     summary="Take a role from somebody, with effect from their next request on",
 )
 async def revoke_role(user_id: UUID, role_name: str, execute: Execute) -> None:

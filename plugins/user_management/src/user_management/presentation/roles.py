@@ -7,7 +7,6 @@ from typing import Any
 from uuid import UUID
 
 from platform_core.domain import Page
-from platform_core.errors import Forbidden
 from platform_core.http import Ask, Execute, PageParams, Router
 from platform_core.ports import PermissionInfo
 from user_management.application import (
@@ -20,7 +19,7 @@ from user_management.application import (
     UpdateRole,
 )
 from user_management.contracts import RoleView
-from user_management.domain import BuiltInRole, RoleNameTaken, RoleNotFound
+from user_management.domain import BuiltInRole, PermissionsNotHeld, RoleNameTaken, RoleNotFound
 
 router = Router()
 
@@ -38,7 +37,7 @@ async def list_roles(ask: Ask, page: PageParams) -> Page[RoleView]:
     "/roles",
     status_code=201,
     permission="roles:write",
-    raises=(RoleNameTaken,),
+    raises=(RoleNameTaken, PermissionsNotHeld),
     summary="Name a set of permissions",
 )
 async def create_role(command: CreateRole, execute: Execute) -> RoleView:
@@ -54,7 +53,7 @@ async def get_role(role_id: UUID, ask: Ask) -> RoleView:
     "/roles/{role_id}",
     permission="roles:write",
     visible=_is_there,
-    raises=(RoleNotFound, RoleNameTaken, BuiltInRole, Forbidden),
+    raises=(RoleNotFound, RoleNameTaken, BuiltInRole, PermissionsNotHeld),
     summary="Change a role, with effect from its holders' next requests on",
 )
 async def update_role(role_id: UUID, changes: RoleChanges, execute: Execute) -> RoleView:
@@ -64,7 +63,7 @@ async def update_role(role_id: UUID, changes: RoleChanges, execute: Execute) -> 
 @router.delete(
     "/roles/{role_id}",
     permission="roles:write",
-    raises=(RoleNotFound, BuiltInRole),
+    raises=(RoleNotFound, BuiltInRole, PermissionsNotHeld),
     summary="Delete a role and take it from everybody",
 )
 async def delete_role(role_id: UUID, execute: Execute) -> None:
