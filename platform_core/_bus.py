@@ -62,6 +62,9 @@ class Bus:
         tasks: wire name → task.
         codec: reads stored events and jobs.
         ring: tells workers that there is something to do; never waits and never fails.
+
+    Attributes:
+        newest: event name → the newest version that this build can be given.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Bus:
         self._engines, self._clock = engines, clock
         self._commands, self._queries = commands, queries
         self.subscribers, self.tasks, self._codec = subscribers, tasks, codec
+        self.newest = codec.newest
         self._ring, self._forget = ring, forget
 
     async def execute(

@@ -16,8 +16,8 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Text, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import Text, TextClause, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from platform_core._engines import translated
@@ -70,7 +70,24 @@ class Delivery:
         )
 
 
-_CLAIM = text(
+ORPHANED = "no worker knows this handler"
+BEYOND = "beyond this build"
+
+_READABLE = (
+    "COALESCE((SELECT e.version <= COALESCE(CAST(:newest ->> e.name AS integer), 0)"
+    " FROM audit.domain_events e WHERE e.id = d.event_id), TRUE)"
+)
+"""Whether this build knows the event; a scalar subquery, so that the planner never reads all events to find out."""
+
+
+def _knowing(sql: str) -> TextClause:
+    """Return a statement about deliveries `d` that asks READABLE."""
+    return text(sql.replace("READABLE", _READABLE)).bindparams(
+        bindparam("handlers", type_=ARRAY(Text)), bindparam("newest", type_=JSONB)
+    )
+
+
+_CLAIM = _knowing(
     """
     WITH due AS (
         SELECT d.id FROM platform.deliveries d
@@ -79,6 +96,7 @@ _CLAIM = text(
               SELECT 1 FROM platform.deliveries earlier
               WHERE earlier.status = 'pending' AND earlier.handler = d.handler
                 AND earlier.aggregate_id = d.aggregate_id AND earlier.position < d.position))
+          AND READABLE
         ORDER BY d.available_at LIMIT :count FOR UPDATE OF d SKIP LOCKED
     ), leased AS (
         UPDATE platform.deliveries d
@@ -98,16 +116,26 @@ _CLAIM = text(
     FROM leased l LEFT JOIN audit.domain_events e ON e.id = l.event_id
     ORDER BY l.position NULLS LAST, l.created_at
     """
-).bindparams(bindparam("handlers", type_=ARRAY(Text)))
+)
 
 
 async def claim(
-    engine: AsyncEngine, handlers: Sequence[str], *, token: UUID, count: int, lease_seconds: float
+    engine: AsyncEngine,
+    handlers: Sequence[str],
+    *,
+    newest: Mapping[str, int],
+    token: UUID,
+    count: int,
+    lease_seconds: float,
 ) -> list[Delivery]:
     """
     Lease due deliveries of these handlers, oldest first; none of an aggregate whose earlier event still waits.
 
+    Events that are newer than this build are left to workers of the build that made them: during a rolling upgrade
+    both are there.
+
     Args:
+        newest: event name → the newest version that this build knows.
         token: of this claim; the same for all of them.
         lease_seconds: after this they are due again unless extended.
     """
@@ -115,7 +143,13 @@ async def claim(
         async with engine.connect() as connection:
             rows = await connection.execute(
                 _CLAIM,
-                {"handlers": list(handlers), "token": token, "count": count, "lease_seconds": lease_seconds},
+                {
+                    "handlers": list(handlers),
+                    "newest": dict(newest),
+                    "token": token,
+                    "count": count,
+                    "lease_seconds": lease_seconds,
+                },
             )
             return [Delivery(**row) for row in rows.mappings()]
 
@@ -168,8 +202,54 @@ async def fail(engine: AsyncEngine, delivery: Delivery, retry: Retry, error: str
 
 
 async def park(engine: AsyncEngine, delivery: Delivery, reason: str) -> None:
-    """Set aside what this build cannot read; `sync_subscriptions` of the next process brings it back."""
+    """Set aside what this build knows and still cannot read; the next process that starts brings it back."""
     await _settle(engine, delivery, "parked", reason)
+
+
+async def park_beyond(
+    engine: AsyncEngine, handlers: Sequence[str], newest: Mapping[str, int], *, waited_seconds: float
+) -> int:
+    """
+    Set aside events newer than this build that nobody has taken for a while: only workers of older builds run.
+
+    Later events of the same aggregate need not wait for them any longer, and operators see why these do.
+
+    Args:
+        newest: event name → the newest version that this build knows.
+    """
+    return await _run(
+        engine,
+        _knowing(
+            "UPDATE platform.deliveries d SET status = 'parked', lease_token = NULL, finished_at = now(), last_error ="
+            " (SELECT format(:reason, e.name, e.version) FROM audit.domain_events e WHERE e.id = d.event_id)"
+            " WHERE d.status = 'pending' AND d.available_at < now() - make_interval(secs => :waited)"
+            " AND d.handler = ANY(:handlers) AND NOT READABLE"
+        ),
+        handlers=list(handlers),
+        newest=dict(newest),
+        waited=waited_seconds,
+        reason=f"{BEYOND}: %s of version %s; a worker of a build that knows it delivers it by itself",
+    )
+
+
+async def revive_beyond(engine: AsyncEngine, handlers: Sequence[str], newest: Mapping[str, int]) -> int:
+    """
+    Make due again what older builds set aside and this one knows; they do not claim it, so it does not come back.
+
+    Args:
+        newest: event name → the newest version that this build knows.
+    """
+    return await _run(
+        engine,
+        _knowing(
+            "UPDATE platform.deliveries d SET status = 'pending', available_at = now(), attempts_count = 0,"
+            " finished_at = NULL WHERE d.status = 'parked' AND d.last_error LIKE :beyond"
+            " AND d.handler = ANY(:handlers) AND READABLE"
+        ),
+        handlers=list(handlers),
+        newest=dict(newest),
+        beyond=f"{BEYOND}%",
+    )
 
 
 def backoff_seconds(retry: Retry, attempt: int) -> float:
@@ -211,9 +291,6 @@ async def sync_subscriptions(engine: AsyncEngine, known: Sequence[tuple[str, str
             ).bindparams(bindparam("handlers", type_=ARRAY(Text))),
             {"handlers": [handler for handler, _, _ in known], "orphaned": f"{ORPHANED}%"},
         )
-
-
-ORPHANED = "no worker knows this handler"
 
 
 async def bury_orphans(engine: AsyncEngine, *, orphan_seconds: float) -> int:
@@ -277,10 +354,14 @@ class EventCodec:
     Args:
         events: every event class that this build can meet, by wire name.
         commands: every command class that may have been stored as a job, by wire name.
+
+    Attributes:
+        newest: event name → the newest version that this build knows.
     """
 
     def __init__(self, events: Mapping[str, type[Event]], commands: Mapping[str, type[Command[Any]]]) -> None:
         self._events = {name: (event, TypeAdapter(event)) for name, event in events.items()}
+        self.newest = {name: event.wire_version for name, event in events.items()}
         self._commands = {name: TypeAdapter(command) for name, command in commands.items()}
 
     def event(self, name: str, version: int, payload: Mapping[str, Any]) -> Event:
@@ -290,11 +371,9 @@ class EventCodec:
         Raises:
             Unparsable: the name is unknown, the version is newer than this build, or the payload does not fit.
         """
-        if name not in self._events:
-            raise Unparsable(f"this build knows no event {name}")
+        if version > self.newest.get(name, 0):
+            raise Unparsable(f"{BEYOND}: {name} of version {version}")
         event, adapter = self._events[name]
-        if version > event.wire_version:
-            raise Unparsable(f"{name} has version {version}; this build knows up to {event.wire_version}")
         data = _fields(name, payload)
         for step in range(version, event.wire_version):
             upcast = event.upcasters.get(step)
@@ -338,7 +417,8 @@ async def _settle(engine: AsyncEngine, delivery: Delivery, status: str, reason: 
     )
 
 
-async def _run(engine: AsyncEngine, sql: str, **params: Any) -> int:
+async def _run(engine: AsyncEngine, sql: str | TextClause, **params: Any) -> int:
+    statement = text(sql) if isinstance(sql, str) else sql
     with translated():
         async with engine.connect() as connection:
-            return (await connection.execute(text(sql), params)).rowcount
+            return (await connection.execute(statement, params)).rowcount

@@ -269,7 +269,8 @@ class KernelSettings(BaseModel):
         600,
         gt=0,
         alias="PLATFORM_ORPHAN_SECONDS",
-        description="Deliveries of a handler that no worker knows are dead letters after this.",
+        description="Deliveries of a handler that no worker knows are dead letters after this, events newer than"
+        " every worker are parked.",
     )
     internal_port: int | None = Field(
         None,

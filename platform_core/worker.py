@@ -127,7 +127,12 @@ class Worker:
             return 0
         token = new_id()
         claimed = await _outbox.claim(
-            self._engine, willing, token=token, count=free, lease_seconds=self._settings.lease_seconds
+            self._engine,
+            willing,
+            newest=self._bus.newest,
+            token=token,
+            count=free,
+            lease_seconds=self._settings.lease_seconds,
         )
         surplus: list[tuple[UUID, UUID]] = []
         for delivery in claimed:
@@ -206,8 +211,15 @@ class Worker:
 
     async def _keep_subscriptions(self) -> None:
         while True:
-            await _tolerant(_outbox.touch_subscriptions(self._engine, self.handlers))
+            await _tolerant(self._tend_subscriptions())
             await asyncio.sleep(min(30, self._settings.orphan_seconds / 4))
+
+    async def _tend_subscriptions(self) -> None:
+        engine, handlers, newest = self._engine, self.handlers, self._bus.newest
+        await _outbox.touch_subscriptions(engine, handlers)
+        if await _outbox.revive_beyond(engine, handlers, newest):
+            self.wake()
+        await _outbox.park_beyond(engine, handlers, newest, waited_seconds=self._settings.orphan_seconds)
 
     async def _drain(self) -> None:
         tasks = [task for _, task in self._running.values()]

@@ -128,8 +128,8 @@ class RunningPlatform:
         }
         worker = self.kernel.worker()
         await worker.run_until_idle()
-        while skip_waits and await self._make_due():
-            await worker.run_until_idle()
+        while skip_waits and await self._make_due() and await worker.run_until_idle():
+            pass  # what is left due although nothing was attempted waits for a newer build
         return [
             delivery
             for delivery in await self.deliveries()

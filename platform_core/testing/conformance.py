@@ -313,7 +313,12 @@ class HandlerConformance(ABC):
     async def _claimed(self, p: RunningPlatform, lease_seconds: float) -> _outbox.Delivery:
         engine = p.kernel.engines.commands(KERNEL)
         claimed = await _outbox.claim(
-            engine, [self.handler], token=new_id(), count=10, lease_seconds=lease_seconds
+            engine,
+            [self.handler],
+            newest=p.kernel.bus.newest,
+            token=new_id(),
+            count=10,
+            lease_seconds=lease_seconds,
         )
         assert len(claimed) == 1, f"`cause` led to {len(claimed)} deliveries for {self.handler}, not to one"
         return claimed[0]

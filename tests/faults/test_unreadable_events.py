@@ -1,19 +1,26 @@
-"""Events that this build cannot read or does not expect (B7), and events that become visible out of order (B24)."""
+"""Events that no build can read or that are too new for one (B7, B31), and some that show up out of order (B24)."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
 import pytest
 from fault_rig.house import House, eventually
 
-from platform_core.testing import PluginSource
+from platform_core.testing import PluginSource, RunningProcess
+
+if TYPE_CHECKING:
+    from conftest import NewHouse
+
+IMPATIENT = {"PLATFORM_ORPHAN_SECONDS": "2"}
+"""What only workers of a newer build can read is parked after so long without one."""
 
 ALMANAC = '''
 from dataclasses import dataclass
@@ -68,7 +75,7 @@ def _build(into: Path, *, version: int) -> str:
 
 
 @asynccontextmanager
-async def _worker(house: House, path: str | None) -> AsyncIterator[None]:
+async def _worker(house: House, path: str | None) -> AsyncIterator[RunningProcess]:
     """Run a worker for the length of the block, with or without a build of the almanac."""
     environment = dict(house.p.environment)
     if path is not None:
@@ -76,14 +83,19 @@ async def _worker(house: House, path: str | None) -> AsyncIterator[None]:
         environment["PYTHONPATH"] += f":{path}"
         assert await house.upgrade(environment) == 0
     worker = await house.worker(environment=environment)
-    yield
+    yield worker
     assert await asyncio.to_thread(worker.terminate) == 0
 
 
 async def test_b7_what_no_build_can_read_is_parked_with_its_reason_and_worked_off_by_one_that_can(
-    house: House, tmp_path: Path
+    new_house: NewHouse, tmp_path: Path
 ) -> None:
     """Red when what cannot be read is a failure (it dies of it) or is done with, and when nobody revives it."""
+    async with new_house(IMPATIENT) as house:
+        await _parked_and_worked_off(house, tmp_path)
+
+
+async def _parked_and_worked_off(house: House, tmp_path: Path) -> None:
     old, new = _build(tmp_path / "old", version=1), _build(tmp_path / "new", version=2)
     readable = await _insert(house, version=1, payload='{"weather": "rain"}')
     newer = await _insert(house, version=2, payload='{"sky": "grey"}')
@@ -97,8 +109,10 @@ async def test_b7_what_no_build_can_read_is_parked_with_its_reason_and_worked_of
         await house.settled()
     state = await _deliveries(house)
     assert state.pop(readable) == ("done", None)
-    assert state.pop(newer) == ("parked", "almanac.observed has version 2; this build knows up to 1")
-    assert state.pop(unknown) == ("parked", "this build knows no event almanac.forgotten")
+    by_itself = "a worker of a build that knows it delivers it by itself"
+    beyond = f"beyond this build: almanac.observed of version 2; {by_itself}"
+    assert state.pop(newer) == ("parked", beyond)
+    assert state.pop(unknown) == ("parked", beyond.replace("observed of version 2", "forgotten of version 1"))
     assert {status for status, _ in state.values()} == {"parked"}
     assert all("does not fit" in str(reason) for _, reason in state.values()), state
     assert len(state) == len(broken)
@@ -113,6 +127,37 @@ async def test_b7_what_no_build_can_read_is_parked_with_its_reason_and_worked_of
     assert {status for event_id, (status, _) in state.items() if event_id not in (readable, newer)} == {
         "parked"
     }
+
+
+async def test_b31_events_of_a_newer_build_wait_for_its_workers_beside_those_of_the_build_before(
+    new_house: NewHouse, tmp_path: Path
+) -> None:
+    """
+    A rolling upgrade: both builds run, and nobody is started again.
+
+    Red when workers claim what is newer than they are (it is parked at once), and when only the start of a process
+    revives what was parked.
+    """
+    old, new = _build(tmp_path / "old", version=1), _build(tmp_path / "new", version=2)
+    async with new_house(IMPATIENT) as house, _worker(house, old), _worker(house, new) as newer:
+        events = [
+            await _insert(house, version=version, payload=payload)
+            for version, payload in [(1, '{"weather": "rain"}'), (2, '{"sky": "grey"}')] * 20
+        ]
+        await house.settled()
+        assert sorted(await _effects(house)) == sorted(events)
+        attempts = "SELECT array_agg(DISTINCT attempts_count) FROM platform.deliveries"
+        assert await house.value(attempts) == [1]
+
+        newer.signal(signal.SIGSTOP)  # the new build's only worker is away for longer than anybody waits
+        waiting = await _insert(house, version=2, payload='{"sky": "blue"}')
+        other = await _insert(house, payload='{"weather": "sun"}')
+        await eventually(lambda: _is(house, other, "done"))
+        assert await _is(house, waiting, "pending")
+        await eventually(lambda: _is(house, waiting, "parked"))
+        newer.signal(signal.SIGCONT)
+        await eventually(lambda: _is(house, waiting, "done"))
+        assert len(await _effects(house)) == len(events) + 2
 
 
 async def test_b7_events_of_a_module_that_is_away_wait_and_are_buried_with_a_reason_until_it_is_back(

@@ -49,7 +49,10 @@ async def entries(p: RunningPlatform) -> list[str]:
 
 async def claim(p: RunningPlatform, *handlers: str, lease_seconds: float = 60) -> list[Delivery]:
     engine = p.kernel.engines.commands("platform")
-    return await _outbox.claim(engine, handlers, token=new_id(), count=100, lease_seconds=lease_seconds)
+    newest = p.kernel.bus.newest
+    return await _outbox.claim(
+        engine, handlers, newest=newest, token=new_id(), count=100, lease_seconds=lease_seconds
+    )
 
 
 async def test_a_handlers_effect_and_the_deliverys_completion_are_stored_together(p: RunningPlatform) -> None:
@@ -182,17 +185,24 @@ async def test_a_delivery_that_kills_its_worker_every_time_ends_as_a_dead_letter
     assert await entries(p) == []
 
 
-async def test_a_version_of_the_future_is_parked_and_delivered_by_a_build_that_knows_it(
+async def test_a_version_of_the_future_waits_for_a_build_that_knows_it_and_is_parked_when_there_is_none(
     p: RunningPlatform,
 ) -> None:
+    engine, newer = p.kernel.engines.commands("platform"), {"ledger.account_opened": 99}
+    handlers, older = list(p.kernel.bus.subscribers), p.kernel.bus.newest
     await p.execute(OpenAccount(owner="Ada"))
     await p.sql("UPDATE audit.domain_events SET version = 99")
-    [parked] = await p.deliver()
+    assert await p.deliver(skip_waits=True) == []
+    assert await _outbox.park_beyond(engine, handlers, older, waited_seconds=60) == 0
+    assert await _outbox.park_beyond(engine, handlers, newer, waited_seconds=0) == 0
+    assert await _outbox.park_beyond(engine, handlers, older, waited_seconds=0) == 1
+    [parked] = await p.deliveries()
     assert parked.status == "parked"
-    assert parked.last_error == "ledger.account_opened has version 99; this build knows up to 1"
+    assert str(parked.last_error).startswith("beyond this build: ledger.account_opened of version 99; ")
 
+    assert await _outbox.revive_beyond(engine, handlers, older) == 0
+    assert await _outbox.revive_beyond(engine, handlers, newer) == 1
     await p.sql("UPDATE audit.domain_events SET version = 1")
-    await p.kernel.announce()  # what the start of the newer build does
     [done] = await p.deliver()
     assert (done.status, done.attempts_count) == ("done", 1)
 
