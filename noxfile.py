@@ -54,7 +54,11 @@ def types(session: nox.Session) -> None:
     """
     Mypy, strict, over the kernel, the plugins and the tools.
     """
-    session.run("mypy", *filter(os.path.exists, [*SOURCES, SAMPLE, "tools", "noxfile.py"]), *session.posargs)
+    session.run(
+        "mypy",
+        *filter(os.path.exists, [*SOURCES, SAMPLE, "benchmarks", "tools", "noxfile.py"]),
+        *session.posargs,
+    )
 
 
 @nox.session(python=False)
@@ -153,6 +157,14 @@ def alone(session: nox.Session, plugin: str) -> None:
     needed = [plugin, *(other for other in PLUGINS if other != plugin and _requires(plugin, other))]
     _install(session, *needed)
     session.run(*PYTEST, f"plugins/{plugin}/tests", *session.posargs)
+
+
+@nox.session(python=False, default=False)
+def benchmarks(session: nox.Session) -> None:
+    """
+    What the platform costs beside a floor written by hand; needs wrk. See docs/performance.md.
+    """
+    session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session(python=False, default=False)

@@ -1,0 +1,131 @@
+"""The routes: what is asked of each side, and how the runs are taken in turns."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from benchmarks import load
+from benchmarks.ground import PASSWORD, Ground, Person
+from benchmarks.load import Figures, Sent
+from benchmarks.sides import ALL_SIDES, FLOOR, OURS, Side
+
+SETTLING_SECONDS: Final = 12
+"""After its start a process of the platform reads each session from PostgreSQL for ten seconds (decision 0008)."""
+
+Ask = Callable[[Side, Person, Sequence[Person]], Sent]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """
+    One request of the table.
+
+    Attributes:
+        must, aim: ratio to the floor at 32 connections.
+        sides: who answers it.
+    """
+
+    name: str
+    title: str
+    ask: Ask
+    must: float
+    aim: float | None
+    sides: tuple[str, ...]
+
+
+def _headers(side: Side, person: Person) -> dict[str, str]:
+    return {"Authorization": f"Bearer {person.token if side.is_ours else person.floor_token}"}
+
+
+def _get_one(side: Side, person: Person, people: Sequence[Person]) -> Sent:
+    return Sent("GET", f"{side.prefix}/users/{person.id}", _headers(side, people[0]))
+
+
+def _get_page(side: Side, person: Person, people: Sequence[Person]) -> Sent:
+    return Sent("GET", f"{side.prefix}/users?limit=20", _headers(side, person))
+
+
+def _patch(side: Side, person: Person, people: Sequence[Person]) -> Sent:
+    headers = _headers(side, person) | {"Content-Type": "application/json", "Idempotency-Key": "patch-%d"}
+    return Sent("PATCH", f"{side.prefix}/users/me", headers, json.dumps({"full_name": "Somebody %d"}))
+
+
+def _post(side: Side, person: Person, people: Sequence[Person]) -> Sent:
+    headers = _headers(side, person) | {"Content-Type": "application/json", "Idempotency-Key": "post-%d"}
+    name = f"{'ours' if side.is_ours else 'floor'}-%d"
+    body = {"email": f"{name}@example.com", "username": name, "full_name": "Somebody New"}
+    return Sent("POST", f"{side.prefix}/users", headers, json.dumps(body))
+
+
+def _log_in(side: Side, person: Person, people: Sequence[Person]) -> Sent:
+    body = json.dumps({"email": person.email, "password": PASSWORD})
+    return Sent("POST", f"{side.prefix}/auth/login", {"Content-Type": "application/json"}, body)
+
+
+CASES: Final = (
+    Case("get", "GET one of 10,000 users", _get_one, 0.45, 0.60, ALL_SIDES),
+    Case("page", "GET a page of 20 of 10,000", _get_page, 0.50, 0.60, ALL_SIDES),
+    Case("patch", "PATCH oneself: row, event, audit, delivery", _patch, 0.35, 0.50, ALL_SIDES),
+    Case(
+        "post",
+        "POST a user: 3 rows, event, audit, delivery, Idempotency-Key",
+        _post,
+        0.35,
+        0.50,
+        (FLOOR, OURS),
+    ),
+    Case("login", "log in (bcrypt 12)", _log_in, 0.97, None, (FLOOR, OURS)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All runs of one case at one number of connections, by side, in the order they were taken."""
+
+    case: Case
+    connections: int
+    runs: dict[str, list[Figures]]
+
+    def median(self, side: str, figure: str) -> float:
+        """Return the median of one figure."""
+        values: list[float] = [getattr(run, figure) for run in self.runs[side]]
+        return statistics.median(values)
+
+    def ratio(self, side: str, to: str = FLOOR, figure: str = "rate") -> float:
+        """Return the median over rounds of `side` to `to`: what slows the machine down slows both."""
+        pairs = zip(self.runs[side], self.runs[to], strict=True)
+        values: list[float] = [getattr(a, figure) / getattr(b, figure) for a, b in pairs]
+        return statistics.median(values)
+
+
+def measure(
+    ground: Ground, sides: Sequence[Side], case: Case, *, connections: int, seconds: float, rounds: int
+) -> Measured:
+    """Measure one case on every side that answers it, in turns: floor, …, ours, floor, …, ours."""
+    taking = [side for side in sides if side.name in case.sides]
+    files = {side.name: _requests(ground, side, case) for side in taking}
+    for side in taking:  # pools are filled and plans made before anything is looked at
+        load.run(side.port, files[side.name], connections=connections, seconds=1)
+    runs: dict[str, list[Figures]] = {side.name: [] for side in taking}
+    for _ in range(rounds):
+        for side in taking:
+            runs[side.name].append(
+                load.run(
+                    side.port,
+                    files[side.name],
+                    connections=connections,
+                    seconds=seconds,
+                    pid=side.process.pid,
+                )
+            )
+    return Measured(case, connections, runs)
+
+
+def _requests(ground: Ground, side: Side, case: Case) -> Path:
+    path = ground.home / f"{case.name}-{side.name.replace(' ', '-')}.lua"
+    return load.write([case.ask(side, person, ground.people) for person in ground.people], path)
