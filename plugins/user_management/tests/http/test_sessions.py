@@ -136,6 +136,21 @@ async def test_row_21_an_idle_session_ends_where_the_deployer_says_so(platform: 
         assert (await refresh(p, pair["refresh_token"]))[0] == 401
 
 
+async def test_row_22_a_session_that_ended_by_idleness_is_in_no_list(platform: PlatformFactory) -> None:
+    settings = {"PLATFORM_USER_MANAGEMENT_SESSION_IDLE_MINUTES": "30"}
+    async with platform(["user_management"], seed=essentials, settings=settings) as p:
+        eve = await sign_up(p, "eve")
+        [idle] = (await eve.client.get("/api/v1/auth/sessions")).json()["items"]
+        p.clock.advance(minutes=20)
+        fresh = await log_in(p, eve.email)
+        assert len((await fresh.client.get("/api/v1/auth/sessions")).json()["items"]) == 2
+        p.clock.advance(minutes=10)
+        [listed] = (await fresh.client.get("/api/v1/auth/sessions")).json()["items"]
+        assert (listed["current"], listed["id"] != idle["id"]) == (True, True)
+        answer = await fresh.client.delete(f"/api/v1/auth/sessions/{idle['id']}")
+        assert answer.status_code == 404, "there is nothing left to end"
+
+
 @pytest.mark.parametrize("token", ["x", "🙂", "A" * 43, "a.b.c", "' OR 1=1--"])
 async def test_what_is_no_refresh_token_is_refused(platform: PlatformFactory, token: str) -> None:
     async with platform(["user_management"], seed=essentials) as p:

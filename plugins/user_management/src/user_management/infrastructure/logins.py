@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, insert, literal, not_, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, literal, not_, or_, select, text, update
 
 from platform_core.context import Context
 from platform_core.db import UnitOfWork
@@ -20,6 +20,7 @@ from user_management.domain import (
     FailureWindow,
     InvalidCredentials,
     InvalidRefreshToken,
+    Lifetime,
     RefreshState,
     RefreshSuperseded,
     TooManyFailedLogins,
@@ -203,8 +204,7 @@ class SqlSessions:
             .where(
                 user_sessions.c.id == session_id,
                 user_sessions.c.user_id == user_id,
-                user_sessions.c.revoked_at.is_(None),
-                user_sessions.c.expires_at > now,
+                goes_on(self._lifetime, now),
             )
             .values(revoked_at=now, revoked_reason=reason),
             expect=1 if must_exist else None,
@@ -238,6 +238,14 @@ class SqlSessions:
 
     def purge(self, now: datetime) -> None:
         self._uow.write(delete(user_sessions).where(user_sessions.c.expires_at < now - _KEPT))
+
+
+def goes_on(lasts: Lifetime, now: datetime) -> ColumnElement[bool]:
+    """Return "neither revoked nor over by itself" (`Lifetime.is_over`) as a condition on `user_sessions`."""
+    conditions = [user_sessions.c.revoked_at.is_(None), user_sessions.c.expires_at > now]
+    if lasts.idle is not None:
+        conditions.append(user_sessions.c.last_seen_at > now - lasts.idle)
+    return and_(*conditions)
 
 
 def _hash(refresh_token: str) -> bytes:

@@ -22,10 +22,13 @@ from user_management.application import (
     ListSessions,
     ListUsers,
 )
+from user_management.application.sessions import lifetime
 from user_management.contracts import RoleView, SessionView, UserProfileView, UserView
 from user_management.domain import RoleNotFound, UserNotFound
+from user_management.infrastructure.logins import goes_on
 from user_management.infrastructure.tables import roles, user_roles, user_sessions, users
 from user_management.infrastructure.tokens import KeySet
+from user_management.settings import UserManagementSettings
 
 _ROLE_NAMES: Final = (
     select(func.array_agg(aggregate_order_by(roles.c.name, roles.c.name)))
@@ -79,18 +82,16 @@ async def list_users(query: ListUsers, reads: Reads) -> Page[UserView]:
     return await reads.page(statement, query.page, _user, order=(users.c.id,))
 
 
-async def list_sessions(query: ListSessions, reads: Reads, clock: Clock) -> Page[SessionView]:
+async def list_sessions(
+    query: ListSessions, reads: Reads, settings: UserManagementSettings, clock: Clock
+) -> Page[SessionView]:
     statement = select(
         user_sessions.c.id,
         user_sessions.c.created_at,
         user_sessions.c.last_seen_at,
         user_sessions.c.ip,
         user_sessions.c.user_agent,
-    ).where(
-        user_sessions.c.user_id == query.user_id,
-        user_sessions.c.revoked_at.is_(None),
-        user_sessions.c.expires_at > clock.now(),
-    )
+    ).where(user_sessions.c.user_id == query.user_id, goes_on(lifetime(settings), clock.now()))
 
     def view(row: RowMapping) -> SessionView:
         return SessionView(**row, current=row["id"] == query.current_id)

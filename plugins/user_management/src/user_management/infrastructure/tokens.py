@@ -23,6 +23,8 @@ from platform_core.errors import Unauthenticated
 from platform_core.ports import Clock
 from platform_core.security import Claim, Principal
 from platform_core.settings import KernelSettings
+from user_management.application.sessions import lifetime
+from user_management.infrastructure.logins import goes_on
 from user_management.infrastructure.tables import roles, user_roles, user_sessions, users
 from user_management.settings import UserManagementSettings, private_key, public_keys
 
@@ -114,8 +116,7 @@ class BearerAuthenticator:
         self._issuer = settings.issuer or kernel.public_url
         self._audience = settings.audience
         self._leeway = timedelta(seconds=settings.clock_leeway_seconds)
-        idle = settings.session_idle_minutes
-        self._idle = None if idle is None else timedelta(minutes=idle)
+        self._lifetime = lifetime(settings)
 
     def verify(self, credentials: str) -> Claim:
         claim, not_before = self._check(credentials)
@@ -125,17 +126,13 @@ class BearerAuthenticator:
         return claim
 
     async def standing(self, claim: Claim) -> Principal | None:
-        now = self._clock.now()
         conditions = [
             user_sessions.c.id == claim.session_id,
             user_sessions.c.user_id == claim.user_id,
-            user_sessions.c.revoked_at.is_(None),
-            user_sessions.c.expires_at > now,
+            goes_on(self._lifetime, self._clock.now()),
             users.c.is_active,
             users.c.deleted_at.is_(None),
         ]
-        if self._idle is not None:
-            conditions.append(user_sessions.c.last_seen_at > now - self._idle)
         granted = (
             select(func.jsonb_agg(roles.c.permissions))
             .select_from(user_roles.join(roles))
