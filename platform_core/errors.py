@@ -44,6 +44,7 @@ class Kind(enum.Enum):
     PRECONDITION_FAILED = "precondition_failed"
     TOO_LARGE = "too_large"
     UNSUPPORTED_TYPE = "unsupported_type"
+    TIMED_OUT = "timed_out"
     RATE_LIMITED = "rate_limited"
     UNAVAILABLE = "unavailable"
 

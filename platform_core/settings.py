@@ -226,6 +226,18 @@ class KernelSettings(BaseModel):
     max_body_bytes: int = Field(
         1024 * 1024, ge=0, alias="PLATFORM_MAX_BODY_BYTES", description="Largest JSON body; 413 above."
     )
+    min_body_bytes_per_second: float = Field(
+        500,
+        gt=0,
+        alias="PLATFORM_MIN_BODY_BYTES_PER_SECOND",
+        description="A body that comes more slowly gets 408 after the grace; a large one may take its time.",
+    )
+    body_grace_seconds: float = Field(
+        10,
+        gt=0,
+        alias="PLATFORM_BODY_GRACE_SECONDS",
+        description="A body may lag behind that rate, or stop altogether, for so long.",
+    )
     idempotency_hours: float = Field(
         24, gt=0, alias="PLATFORM_IDEMPOTENCY_HOURS", description="How long an Idempotency-Key is remembered."
     )

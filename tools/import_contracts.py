@@ -30,7 +30,7 @@ KERNEL_ROOMS: Final = (
     "__main__",
     "cli",
     "dev",
-    "serve : _http_server : _watchdog",
+    "serve : _http_server : _http_protocol : _watchdog",
     "app",
     "_checks",
     "_declared",

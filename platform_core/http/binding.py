@@ -1,8 +1,8 @@
 """
 One declared route, bound to one platform: everything that happens around its endpoint, in order.
 
-    rate limit and token (401, 429) → permission (403) → text, size and body (413, 415, 422; but 404 where the caller
-    may not know of the thing) → Idempotency-Key, If-Match → endpoint → ETag, Link, If-None-Match
+    rate limit and token (401, 429) → permission (403) → text, size and body (408, 413, 415, 422; but 404 where the
+    caller may not know of the thing) → Idempotency-Key, If-Match → endpoint → ETag, Link, If-None-Match
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from platform_core.context import bind
 from platform_core.domain import Page, Refused
 from platform_core.errors import DomainError, Kind, PlatformError, PreconditionFailed
 from platform_core.http import entities
-from platform_core.http.bodies import LimitedRequest, check_url, read_form, require_json
+from platform_core.http.bodies import LimitedRequest, Pace, check_url, read_form, require_json
 from platform_core.http.exchange import Bus, Exchange, bound, current_exchange, exchange_of
 from platform_core.http.gate import Gatekeeper
 from platform_core.http.idempotency import Answer, IdempotencyKeys, Reservation, fingerprint
@@ -85,6 +85,7 @@ class BoundRoute:
         self._limit_bytes = self.policy.max_body_bytes
         if self._limit_bytes is None:
             self._limit_bytes = runtime.settings.max_body_bytes
+        self._pace = Pace.of(runtime.settings)
         body = context.body_field
         self._reads_form = body is not None and isinstance(body.field_info, params.Form)
         self._reads_json = body is not None and not self._reads_form
@@ -119,7 +120,7 @@ class BoundRoute:
     async def _answer(self, original: Request, exchange: Exchange) -> Response:
         check_url(original.scope)
         method = original.scope["method"]
-        request = LimitedRequest(original, self._limit_bytes or 0)
+        request = LimitedRequest(original, self._limit_bytes or 0, self._pace)
         if self._reads_json or self._reads_form:
             request.check_declared(exchange.header(b"content-length"))
         if self._reads_json and await request.body():
@@ -146,7 +147,7 @@ class BoundRoute:
         response = respond(error, request.scope)
         if response.status_code >= 500:
             logger.warning("a request could not be served", status=response.status_code, cause=_cause(error))
-        if response.status_code == 413:
+        if response.status_code in _UNREAD:
             response.headers["Connection"] = "close"  # the rest of the body is not waited for
         return response
 
@@ -248,6 +249,7 @@ class BoundRoute:
         return Answer(status, (("content-type", "application/json"),), body)
 
 
+_UNREAD: Final = (408, 413)
 _CONDITIONAL: Final = frozenset({"PATCH", "PUT", "DELETE"})
 _REPLACING: Final = frozenset({"PATCH", "PUT"})
 

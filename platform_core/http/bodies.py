@@ -1,11 +1,13 @@
-"""Reading what the client sent: size, JSON, and text that PostgreSQL could not keep."""
+"""Reading what the client sent: size, pace, JSON, and text that PostgreSQL could not keep."""
 
 from __future__ import annotations
 
+import asyncio
+import types
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from starlette.datastructures import FormData
@@ -13,9 +15,10 @@ from starlette.requests import Request
 from starlette.types import Message, Scope
 
 from platform_core.errors import FieldError, InvalidInput
-from platform_core.http.problems import BodyTooLarge, UnsupportedMediaType
+from platform_core.http.problems import BodyTooLarge, RequestTimeout, UnsupportedMediaType
+from platform_core.settings import KernelSettings
 
-__all__ = ["LimitedRequest", "check_url", "read_form", "require_json"]
+__all__ = ["LimitedRequest", "Pace", "check_url", "read_form", "require_json"]
 
 _MESSAGE: Final = "contains a character that text cannot have (NUL or half of a surrogate pair)"
 _CODE: Final = "text_invalid"
@@ -24,19 +27,40 @@ _MEMBERS_COUNT: Final = 1000
 """Of one JSON object; each that is unknown costs a line of complaint, and a body of 1 MiB holds 100,000 of them."""
 
 
+class Pace(NamedTuple):
+    """
+    How slowly a body may come: a rate, so that a large upload may take its time as long as it flows.
+
+    Attributes:
+        grace_seconds: so much waiting is forgiven, at the beginning and after every pause that was caught up with.
+        bytes_per_second: what comes at this rate never ends.
+    """
+
+    grace_seconds: float
+    bytes_per_second: float
+
+    @classmethod
+    def of(cls, settings: KernelSettings) -> Pace:
+        """Return what the deployer allows."""
+        return cls(settings.body_grace_seconds, settings.min_body_bytes_per_second)
+
+
 class LimitedRequest(Request):
     """
-    A request that stops reading when its body grows too large, and whose JSON is strict.
+    A request that stops reading when its body grows too large or comes too slowly, and whose JSON is strict.
 
     Args:
         limit_bytes: for the whole body, however it is framed.
+        pace: counted while somebody waits for the body only: what the application does in between costs nothing.
     """
 
-    def __init__(self, request: Request, limit_bytes: int) -> None:
+    def __init__(self, request: Request, limit_bytes: int, pace: Pace) -> None:
         super().__init__(request.scope, self._limited)
         self._inner = request.receive
         self._left_bytes = limit_bytes
         self._limit_bytes = limit_bytes
+        self._pace, self._patience_seconds = pace, pace.grace_seconds
+        self._is_complete = False
 
     def check_declared(self, declared: str | None) -> None:
         """
@@ -71,12 +95,49 @@ class LimitedRequest(Request):
         return self._json
 
     async def _limited(self) -> Message:
-        message = await self._inner()
+        if self._is_complete:
+            return await self._inner()  # tells of the client's leaving, which may come at any time
+        message = await self._in_time()
         if message["type"] == "http.request":
+            self._is_complete = not message.get("more_body", False)
             self._left_bytes -= len(message.get("body", b""))
             if self._left_bytes < 0:
                 raise _too_large(self._limit_bytes)
         return message
+
+    async def _in_time(self) -> Message:
+        receiving = self._inner().__await__()
+        try:
+            pending = next(receiving)
+        except StopIteration as arrived:  # most bodies are there already: no timer is made for them
+            message: Message = arrived.value
+        else:
+            message = await self._patiently(receiving, pending)
+        earned = len(message.get("body", b"")) / self._pace.bytes_per_second
+        self._patience_seconds = min(self._pace.grace_seconds, self._patience_seconds + earned)
+        return message
+
+    async def _patiently(self, receiving: Generator[Any, Any, Message], pending: Any) -> Message:
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            async with asyncio.timeout(self._patience_seconds):
+                return await _resumed(receiving, pending)
+        except TimeoutError:
+            raise _too_slow(self._pace) from None
+        finally:
+            self._patience_seconds -= clock() - began
+
+
+@types.coroutine
+def _resumed(begun: Generator[Any, Any, Message], pending: Any) -> Generator[Any, Any, Message]:
+    """Go on with a coroutine that has begun and waits for `pending`."""
+    try:
+        yield pending
+    except BaseException as error:
+        begun.throw(error)  # it puts away what it waited with
+        raise
+    return (yield from begun)
 
 
 def require_json(content_type: str | None) -> None:
@@ -193,6 +254,12 @@ def _not_text(pointer: str) -> InvalidInput:
 def _malformed(message: str) -> InvalidInput:
     return InvalidInput(
         "The body is not valid JSON.", fields=[FieldError("/body", f"JSON: {message}", "json_invalid")]
+    )
+
+
+def _too_slow(pace: Pace) -> RequestTimeout:
+    return RequestTimeout(
+        f"The body came more slowly than {pace.bytes_per_second:g} bytes a second for {pace.grace_seconds:g} s."
     )
 
 

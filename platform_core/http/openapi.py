@@ -27,6 +27,7 @@ from platform_core.http.problems import (
     BodyTooLarge,
     IdempotencyKeyReused,
     RequestInProgress,
+    RequestTimeout,
     UnsupportedMediaType,
     title_of,
 )
@@ -164,7 +165,7 @@ def _expected(route: BoundRoute, method: str, operation: Mapping[str, Any]) -> I
     if method in ("PATCH", "PUT", "DELETE") and route.sibling is not None:
         yield PreconditionFailed
     if has_body:
-        yield from (BodyTooLarge, UnsupportedMediaType)
+        yield from (RequestTimeout, BodyTooLarge, UnsupportedMediaType)
     if has_body or any("name" in parameter for parameter in operation.get("parameters", ())):
         yield InvalidInput
     yield from (RateLimited, Unavailable)

@@ -50,6 +50,7 @@ STATUS: Final[Mapping[Kind, int]] = {
     Kind.PRECONDITION_FAILED: 412,
     Kind.TOO_LARGE: 413,
     Kind.UNSUPPORTED_TYPE: 415,
+    Kind.TIMED_OUT: 408,
     Kind.RATE_LIMITED: 429,
     Kind.UNAVAILABLE: 503,
 }
@@ -58,6 +59,10 @@ STATUS: Final[Mapping[Kind, int]] = {
 
 class BodyTooLarge(DomainError, kind=Kind.TOO_LARGE):
     """The body of the request is larger than this route accepts."""
+
+
+class RequestTimeout(DomainError, kind=Kind.TIMED_OUT):
+    """The request took too long to arrive."""
 
 
 class UnsupportedMediaType(DomainError, kind=Kind.UNSUPPORTED_TYPE):
@@ -234,6 +239,7 @@ _PLAIN_ERRORS: Final[Sequence[type[DomainError]]] = (
     Unavailable,
     InvalidInput,
     BodyTooLarge,
+    RequestTimeout,
     UnsupportedMediaType,
 )
 """What an HTTPException of FastAPI or Starlette means in the platform's own words."""
@@ -304,6 +310,8 @@ _ADVICE: Final[Mapping[int, str]] = {
     403: "Your account lacks a permission that this needs. Ask an administrator for a role that has it.",
     404: "Check the address. If it is right, the thing was deleted, or your account may not see it.",
     405: "The answer's “Allow” header lists the methods that this address knows.",
+    408: "Send it again over a better connection, or in smaller parts. How slowly a body may come is a setting of this"
+    " installation.",
     409: "The request is fine, but not in the present state of things. Read the state again, then decide.",
     412: "Somebody changed it since you read it. Read it again, apply your change to what it is now, and send"
     " its new ETag as “If-Match”.",

@@ -1,16 +1,18 @@
-"""The HTTP server's patience: heads that come slowly or are too large (B41, B42, E23)."""
+"""The HTTP server's patience: heads that come slowly or are too large, bodies that nobody wants (B41, B42, E23)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from platform_core import _http_server
+from platform_core import _http_protocol
 from platform_core._http_server import HttpServer, PortTaken, bind, http_url
+from platform_core.http.problems import Catalogue
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -18,7 +20,10 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/slow":
         await asyncio.sleep(1)
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    headers = [(b"content-length", b"2")]
+    if scope["path"] == "/last":
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"ok"})
 
 
@@ -39,7 +44,7 @@ async def serving() -> AsyncIterator[int]:
 
 @pytest.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
-    monkeypatch.setattr(_http_server, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(_http_protocol, "HEAD_SECONDS", 0.3)
     async with serving() as listening:
         yield listening
 
@@ -58,6 +63,18 @@ async def everything(reader: asyncio.StreamReader) -> bytes:
         return await reader.read()
 
 
+def problem_type(answer: bytes) -> str:
+    """Return the type of a problem that the server itself told, which is one that `/problems/…` explains."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    told = json.loads(body)
+    kind: str = told["type"]
+    known = Catalogue().find(kind.removeprefix("/problems/"))
+    assert known is not None
+    assert (known.title, known.status) == (told["title"], told["status"])
+    assert b"content-type: application/problem+json" in head
+    return kind
+
+
 async def test_answers_name_no_server(port: int) -> None:
     async with connected(port) as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
@@ -72,14 +89,9 @@ async def test_connection_that_says_nothing_is_closed(port: int) -> None:
 
 
 async def test_head_that_comes_byte_by_byte_is_cut_off(port: int) -> None:
-    async def drip(writer: asyncio.StreamWriter) -> None:
-        for byte in b"GET / HTTP/1.1\r\nx: " + b"y" * 1000:
-            writer.write(bytes([byte]))
-            await asyncio.sleep(0.02)
-
     async with connected(port) as (reader, writer):
-        dripping = asyncio.create_task(drip(writer))
-        assert b"408 Request Timeout" in await everything(reader)
+        dripping = asyncio.create_task(drip(writer, b"GET / HTTP/1.1\r\nx: " + b"y" * 1000))
+        assert problem_type(await everything(reader)) == "/problems/request-timeout"
         dripping.cancel()
 
 
@@ -98,6 +110,42 @@ async def test_answer_that_takes_longer_than_a_head_may_is_not_cut_off(port: int
         assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
 
 
+async def drip(writer: asyncio.StreamWriter, data: bytes) -> None:
+    with contextlib.suppress(ConnectionError):
+        for byte in data:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+
+async def test_rest_of_a_body_that_nobody_wanted_is_not_waited_for(port: int) -> None:
+    async with connected(port) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n")
+        dripping = asyncio.create_task(drip(writer, b"y" * 1000))
+        assert (await everything(reader)).endswith(b"ok")
+        dripping.cancel()
+
+
+async def test_rest_of_a_body_that_comes_soon_keeps_the_connection(port: int) -> None:
+    async with connected(port) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n")
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        writer.write(b"yyyyy")
+        await asyncio.sleep(0.5)  # longer than the rest of a body may take
+        writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+
+
+async def test_client_that_is_still_sending_can_read_the_last_answer(port: int) -> None:
+    async with connected(port) as (reader, writer):
+        writer.write(b"POST /last HTTP/1.1\r\nhost: a\r\ncontent-length: 9000000\r\n\r\n")
+        for _ in range(20):  # closed at once, the connection would be reset by the second piece
+            writer.write(b"y" * 100_000)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+        assert (await everything(reader)).endswith(b"ok")
+
+
 @pytest.mark.parametrize("pieces", [1, 50])
 async def test_head_that_is_too_large_is_431(port: int, pieces: int) -> None:
     async with connected(port) as (reader, writer):
@@ -109,7 +157,7 @@ async def test_head_that_is_too_large_is_431(port: int, pieces: int) -> None:
                 await writer.drain()
         answer = await everything(reader)
         assert b" 431 " in answer
-        assert b"application/problem+json" in answer
+        assert problem_type(answer) == "/problems/headers-too-large"
 
 
 async def test_what_is_no_http_is_a_problem_document(port: int) -> None:
@@ -117,7 +165,7 @@ async def test_what_is_no_http_is_a_problem_document(port: int) -> None:
         writer.write(b"hello there\r\n\r\n")
         answer = await everything(reader)
         assert answer.startswith(b"HTTP/1.1 400")
-        assert b"application/problem+json" in answer
+        assert problem_type(answer) == "/problems/bad-request"
 
 
 async def test_taken_port_is_an_error_of_its_own() -> None:
