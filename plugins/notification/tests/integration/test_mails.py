@@ -11,6 +11,12 @@ import pytest
 from notification.application.send_email import ReleaseHeldEmails
 from notification.domain import ATTEMPTS_COUNT
 from platform_core.testing import PlatformFactory, RunningPlatform
+from user_management import (
+    EmailVerificationRequested,
+    PasswordResetRequested,
+    UserInvited,
+    UserRegistered,
+)
 from user_management.testing import essentials, sign_up
 
 ADA = {
@@ -107,6 +113,51 @@ async def test_a_link_that_was_asked_for_again_comes_in_a_mail_of_its_own(platfo
         assert p.mails[0].subject == "Confirm your e-mail address for Platform Core"
         answer = await p.client.post("/api/v1/auth/verify-email", json={"token": token(p.mails[0].text)})
         assert answer.status_code == 204, answer.text
+
+
+@pytest.mark.parametrize("how", ["too old", "used"])
+async def test_a_reset_mail_that_comes_after_its_link_ended_is_not_sent(
+    platform: PlatformFactory, mail_server: Any, how: str
+) -> None:
+    """The mail server is away for longer than the link works, or meanwhile the password was changed otherwise."""
+    mail_server.answer("MAIL", ["451 later"])
+    async with platform(MODULES, seed=essentials, settings={"SMTP_URL": mail_server.url}) as p:
+        eve = await sign_up(p, "eve")
+        await p.client.post("/api/v1/auth/password-reset", json={"email": eve.email})
+        await p.deliver()
+        assert [row["status"] for row in await logs(p)] == ["queued"]
+        if how == "too old":
+            p.clock.advance(minutes=61)
+        else:
+            passwords = {"current_password": eve.password, "new_password": "another long sentence"}
+            assert (await eve.client.post("/api/v1/users/me/password", json=passwords)).status_code == 204
+        await p.deliver(skip_waits=True)
+        row = next(row for row in await logs(p) if row["kind"] == PasswordResetRequested.wire_name)
+        assert (row["status"], row["attempts"]) == ("failed", 1)
+        assert row["error"] == "its link ended before it could be sent: used, replaced or too old"
+        assert "Choose a new password" not in {mail["Subject"] for mail in mail_server.accepted}
+
+
+async def test_verifications_and_invitations_end_alike_and_a_late_welcome_has_no_link(
+    platform: PlatformFactory,
+) -> None:
+    async with platform(MODULES, seed=essentials) as p:
+        root = await sign_up(p, "root", permissions=["*"])
+        eve = await sign_up(p, "eve")
+        await p.sql("UPDATE user_management.users SET email_verified = false")
+        await eve.client.post("/api/v1/auth/verify-email/resend")
+        await root.client.post("/api/v1/users", json={"email": "ben@example.org", "username": "ben"})
+        await register(p)
+        p.clock.advance(days=8)
+        await p.deliver()
+        assert {row["kind"]: row["status"] for row in await logs(p)} == {
+            EmailVerificationRequested.wire_name: "failed",
+            UserInvited.wire_name: "failed",
+            UserRegistered.wire_name: "sent",
+        }
+        [mail] = p.mails
+        assert mail.subject == "Welcome to Platform Core"
+        assert "token=" not in (mail.text or "") + (mail.html or "")
 
 
 async def test_a_mail_is_in_the_language_of_its_reader(platform: PlatformFactory) -> None:

@@ -276,6 +276,10 @@ class MailLinks(Protocol):
     Each leads to `PLATFORM_PUBLIC_URL`, works once, and ends with the request that it names.
     """
 
+    async def is_open(self, request_id: UUID) -> bool:
+        """Tell whether a link of this request would still work: it was not followed, replaced or left too long."""
+        ...
+
     def verification_link(self, verification_id: UUID) -> str:
         """Return where the owner of an address proves it."""
         ...

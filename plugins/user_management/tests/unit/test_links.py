@@ -3,6 +3,9 @@ from hashlib import sha256
 
 import pytest
 
+from platform_core._engines import Engines
+from platform_core.clock import SystemClock
+from platform_core.db import Cursors, Reads
 from platform_core.domain import new_id
 from platform_core.settings import KernelSettings, read_module_settings
 from user_management.domain import InvalidToken
@@ -67,7 +70,10 @@ def test_links_begin_with_the_public_url_and_the_pages_of_the_settings() -> None
             "PLATFORM_PUBLIC_URL": "https://people.example/",
         }
     )
-    links, link_id = PublicLinks(TOKENS, settings, kernel), new_id()
+    reads = Reads(
+        Engines(kernel), "user_management", Cursors(b"key")
+    )  # connects when it is first asked: never here
+    links, link_id = PublicLinks(TOKENS, settings, kernel, reads, SystemClock()), new_id()
     token = TOKENS.make("invitation", link_id)
     assert links.invitation_link(link_id) == f"https://people.example/app/new-password?token={token}"
     assert links.password_reset_link(link_id).startswith("https://people.example/app/new-password?token=")

@@ -7,6 +7,7 @@ They are essential: who registers, forgets a password or finds it changed hears 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -84,14 +85,33 @@ ACCOUNT_KINDS: Final = (
 )
 
 
-def _verification_link(links: MailLinks, data: Mapping[str, Any]) -> str:
-    return links.verification_link(UUID(data["verification_id"]))
+@dataclass(frozen=True, slots=True)
+class LinkOf:
+    """
+    Where the mail of a kind gets its link, which holds a secret, when it is written.
+
+    Attributes:
+        request: the entry of the mail's data that names the request.
+        make: how `MailLinks` makes the link.
+        indispensable: without it there is nothing to tell.
+    """
+
+    request: str
+    make: Callable[[MailLinks, UUID], str]
+    indispensable: bool = True
+
+    async def write(self, links: MailLinks, data: Mapping[str, Any]) -> str | None:
+        """Return the link; None where there was none, or where it would no longer work."""
+        if self.request not in data:
+            return None
+        request_id = UUID(data[self.request])
+        return self.make(links, request_id) if await links.is_open(request_id) else None
 
 
-LINKED_KINDS: Final[Mapping[str, Callable[[MailLinks, Mapping[str, Any]], str]]] = {
-    WELCOME.name: lambda links, data: _verification_link(links, data) if "verification_id" in data else "",
-    EMAIL_VERIFICATION.name: _verification_link,
-    PASSWORD_RESET.name: lambda links, data: links.password_reset_link(UUID(data["reset_id"])),
-    INVITATION.name: lambda links, data: links.invitation_link(UUID(data["invitation_id"])),
+LINKED_KINDS: Final[Mapping[str, LinkOf]] = {
+    # who comes late is welcome all the same
+    WELCOME.name: LinkOf("verification_id", lambda links, id_: links.verification_link(id_), False),
+    EMAIL_VERIFICATION.name: LinkOf("verification_id", lambda links, id_: links.verification_link(id_)),
+    PASSWORD_RESET.name: LinkOf("reset_id", lambda links, id_: links.password_reset_link(id_)),
+    INVITATION.name: LinkOf("invitation_id", lambda links, id_: links.invitation_link(id_)),
 }
-"""Kinds whose mail holds a link with a secret, and how to get it when the mail is written."""

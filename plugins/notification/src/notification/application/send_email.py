@@ -36,7 +36,7 @@ _RELEASED_AT_ONCE: Final = 500
 
 
 class NothingToWrite(OperationError):
-    """No wording for this kind of notification can be rendered."""
+    """The mail has lost its point, or no wording for it can be rendered."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +71,11 @@ class Writer:
         Return the message and the language that it is in.
 
         Raises:
-            NothingToWrite: the kind is gone, or all its templates are broken.
+            NothingToWrite: its link has ended, the kind is gone, or all its templates are broken.
         """
+        secret = await self._secret(email)
         locales = locale_chain(user.locale, FALLBACK_LOCALE)
         own = await self.templates.wording(email.kind, email.channel, locales)
-        link = LINKED_KINDS.get(email.kind)
-        secret = {"link": link(self.links, email.data)} if link else {}
         variables = {
             **self.site.variables,
             "name": greeting_name(user.full_name, user.username),
@@ -89,6 +88,15 @@ class Writer:
                 if rendered is not None:
                     return rendered, locale
         raise NothingToWrite(f"there is no usable template for {email.kind}")
+
+    async def _secret(self, email: Email) -> Mapping[str, str]:
+        kind = LINKED_KINDS.get(email.kind)
+        if kind is None:
+            return {}
+        link = await kind.write(self.links, email.data)
+        if link is None and kind.indispensable:
+            raise NothingToWrite("its link ended before it could be sent: used, replaced or too old")
+        return {"link": link or ""}
 
     def _render(
         self, source: TemplateSource | None, variables: Mapping[str, Any], secret: Mapping[str, str]

@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Text, any_, delete, func, insert, literal, select, update
+from sqlalchemy import Select, Text, any_, delete, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from platform_core.db import UnitOfWork
-from platform_core.ports import Keys
+from platform_core.db import Reads, UnitOfWork
+from platform_core.ports import Clock, Keys
 from platform_core.settings import KernelSettings
 from user_management.application.accounts import INVITATION, PASSWORD_RESET, VERIFICATION
 from user_management.domain import InvalidToken
@@ -63,10 +63,20 @@ class LinkTokens:
 class PublicLinks:
     """`MailLinks`: addresses below `PLATFORM_PUBLIC_URL`, never below a Host header."""
 
-    def __init__(self, tokens: LinkTokens, settings: UserManagementSettings, kernel: KernelSettings) -> None:
-        self._tokens = tokens
+    def __init__(
+        self,
+        tokens: LinkTokens,
+        settings: UserManagementSettings,
+        kernel: KernelSettings,
+        reads: Reads,
+        clock: Clock,
+    ) -> None:
+        self._tokens, self._reads, self._clock = tokens, reads, clock
         base = kernel.public_url.rstrip("/")
         self._verify, self._reset = base + settings.verify_email_page, base + settings.reset_password_page
+
+    async def is_open(self, request_id: UUID) -> bool:
+        return await self._reads.one(_open(request_id, self._clock.now())) is not None
 
     def verification_link(self, verification_id: UUID) -> str:
         return f"{self._verify}?token={self._tokens.make(VERIFICATION, verification_id)}"
@@ -100,17 +110,7 @@ class SqlMailedLinks:
 
     async def read(self, token: str, purposes: Collection[str], now: datetime) -> tuple[UUID, UUID]:
         purpose, link_id = self._tokens.read(token, purposes)
-        row = await self._uow.fetch_one(
-            select(mailed_links.c.user_id)
-            .select_from(mailed_links.join(users))
-            .where(
-                mailed_links.c.id == link_id,
-                mailed_links.c.purpose == purpose,
-                mailed_links.c.spent_at.is_(None),
-                mailed_links.c.expires_at > now,
-                mailed_links.c.email == users.c.email,
-            )
-        )
+        row = await self._uow.fetch_one(_open(link_id, now).where(mailed_links.c.purpose == purpose))
         if row is None:
             raise InvalidToken
         return link_id, row["user_id"]
@@ -153,6 +153,20 @@ class SqlMailedLinks:
 
     def purge(self, now: datetime) -> None:
         self._uow.write(delete(mailed_links).where(mailed_links.c.expires_at < now - _KEPT))
+
+
+def _open(link_id: UUID, now: datetime) -> Select[tuple[UUID]]:
+    """Select whose request it is, if its link works."""
+    return (
+        select(mailed_links.c.user_id)
+        .select_from(mailed_links.join(users))
+        .where(
+            mailed_links.c.id == link_id,
+            mailed_links.c.spent_at.is_(None),
+            mailed_links.c.expires_at > now,
+            mailed_links.c.email == users.c.email,
+        )
+    )
 
 
 def _encode(data: bytes) -> str:
