@@ -14,7 +14,8 @@ asks. A module author's test is as short as this:
             )
             assert [mail.subject for mail in p.mails] == ["Welcome"]
 
-Fixtures: `platform`, and for adapters that need only a server `fresh_database_url` and `fresh_redis_url`.
+Fixtures: `platform`, `chaos` (see `platform_core.testing.chaos`),
+and for adapters that need only a server `fresh_database_url` and `fresh_redis_url`.
 Servers are started as child processes unless `TEST_DATABASE_URL` (its role may create databases and roles) and
 `TEST_REDIS_URL` (its databases are emptied, one for each xdist worker) name others. All xdist workers share them.
 
@@ -33,16 +34,19 @@ import pytest
 from platform_core.testing._servers import AskedServers, OwnServers, Servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from platform_core.testing._clock import ManualClock
     from platform_core.testing._counting import Statement, Traffic
     from platform_core.testing._databases import Databases
+    from platform_core.testing._patience import eventually
     from platform_core.testing._platform import Acting, PlatformFactory, RunningPlatform
     from platform_core.testing._plugins import PluginSource, plugins_installed
     from platform_core.testing._processes import ProcessProblem, RunningProcess, run_process
     from platform_core.testing._records import AuditLine, StoredDelivery, StoredEvent
     from platform_core.testing._scenario import Scenario, ScenarioFailed, scenario
+    from platform_core.testing.chaos import Chaos
 
 __all__ = [
     "Acting",
@@ -59,6 +63,7 @@ __all__ = [
     "StoredDelivery",
     "StoredEvent",
     "Traffic",
+    "eventually",
     "plugins_installed",
     "run_process",
     "scenario",
@@ -67,6 +72,7 @@ __all__ = [
 _HOMES = {
     "_clock": ("ManualClock",),
     "_counting": ("Statement", "Traffic"),
+    "_patience": ("eventually",),
     "_platform": ("Acting", "PlatformFactory", "RunningPlatform"),
     "_plugins": ("PluginSource", "plugins_installed"),
     "_processes": ("ProcessProblem", "RunningProcess", "run_process"),
@@ -87,6 +93,22 @@ def __getattr__(name: str) -> Any:
 pytest.register_assert_rewrite("platform_core.testing.conformance")
 
 _SERVERS = pytest.StashKey[Servers]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let faults be repeated."""
+    parser.addoption(
+        "--chaos-seed",
+        type=int,
+        metavar="N",
+        help="let the faults of the fixture `chaos` strike as in a run that printed this seed",
+    )
+    parser.addoption(
+        "--chaos-scale",
+        choices=["short", "gate", "long"],
+        default="short",
+        help="how much the fixture `chaos` does: some 20 seconds, some 2 minutes, some 20 minutes",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -112,6 +134,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     servers = config.stash.get(_SERVERS, None)
     if servers is not None:
         servers.close()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show what chaos did, also where all went well: figures are half of its product."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties:
+                if name == "chaos":
+                    terminalreporter.section(f"chaos: {report.nodeid}", "-")
+                    terminalreporter.line(value)
 
 
 def _process() -> str:
@@ -166,4 +198,30 @@ def platform(request: pytest.FixtureRequest) -> PlatformFactory:
     return Factory(
         databases=lambda: request.getfixturevalue("platform_databases"),
         redis_url=lambda: request.getfixturevalue("fresh_redis_url"),
+    )
+
+
+@pytest.fixture
+def chaos(
+    request: pytest.FixtureRequest, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> Chaos:
+    """
+    Run the platform as processes that are killed while clients insist.
+
+    Example:
+        async with chaos(["user_management", "bookmarks"], seed=essentials) as rig:
+            await rig.run(keep)
+
+    See `platform_core.testing.chaos`.
+    """
+    from platform_core.testing.chaos._rig import Chaos, new_seed
+    from platform_core.testing.chaos._schedule import SCALES
+
+    asked = request.config.getoption("--chaos-seed")
+    return Chaos(
+        databases=lambda: request.getfixturevalue("platform_databases"),
+        directory=tmp_path / "chaos",
+        seed=new_seed() if asked is None else asked,
+        scale=SCALES[request.config.getoption("--chaos-scale")],
+        tell=lambda summary: record_property("chaos", summary),
     )

@@ -26,7 +26,8 @@ sys.path.append(str(HERE))
 
 if TYPE_CHECKING:
     from fault_rig.house import House
-    from fault_rig.servers import PostgresServer, RedisServer
+
+    from platform_core.testing.chaos import PostgresServer, RedisServer
 
     NewHouse = Callable[..., contextlib.AbstractAsyncContextManager[House]]
 
@@ -66,7 +67,7 @@ async def house(new_house: NewHouse) -> AsyncIterator[House]:
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     """A Redis of this test's own."""
-    from fault_rig.servers import RedisServer
+    from platform_core.testing.chaos import RedisServer
 
     directory = tmp_path / "redis"
     directory.mkdir()
@@ -77,7 +78,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.fixture
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL of this test's own."""
-    from fault_rig.servers import postgres_server
+    from platform_core.testing.chaos import postgres_server
 
     with postgres_server() as server:
         yield server

@@ -15,7 +15,8 @@ from platform_core.testing._platform import Factory
 
 if TYPE_CHECKING:
     from conftest import NewHouse
-    from fault_rig.servers import PostgresServer
+
+    from platform_core.testing.chaos import PostgresServer
 
 Figure = Callable[[str, object], None]
 

@@ -15,7 +15,8 @@ from uuid import UUID
 import httpx2
 import pytest
 from fault_rig.house import Api, House, eventually
-from fault_rig.servers import RedisServer
+
+from platform_core.testing.chaos import RedisServer
 
 if TYPE_CHECKING:
     from conftest import NewHouse

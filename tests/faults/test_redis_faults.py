@@ -16,7 +16,8 @@ import httpx2
 import pytest
 import redis
 from fault_rig.house import Api, House, eventually
-from fault_rig.servers import RedisServer, black_hole
+
+from platform_core.testing.chaos import RedisServer, black_hole
 
 if TYPE_CHECKING:
     from conftest import NewHouse

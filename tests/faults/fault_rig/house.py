@@ -6,9 +6,8 @@ import asyncio
 import contextlib
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from platform_core._engines import libpq_url
-from platform_core.testing import RunningPlatform, RunningProcess, run_process
+from platform_core.testing import RunningPlatform, RunningProcess, eventually, run_process
 
 DEADLINE_SECONDS = 30.0
 """How long the platform may take to recover from any fault, unless a test says otherwise."""
@@ -249,18 +248,3 @@ class House:
 
 _REGISTERED = "user_management.user_registered"
 _REGISTER = "user_management.register_user"
-
-
-async def eventually(
-    done: Callable[[], Awaitable[Any]],
-    *,
-    within_seconds: float = DEADLINE_SECONDS,
-    every_seconds: float = 0.05,
-) -> float:
-    """Wait until something is true and return the seconds that took; fails when the time is over."""
-    started = time.monotonic()
-    while not await done():
-        waited = time.monotonic() - started
-        assert waited < within_seconds, f"{getattr(done, '__name__', done)} is not so after {waited:.1f} s"
-        await asyncio.sleep(every_seconds)
-    return time.monotonic() - started

@@ -32,7 +32,7 @@ class RedisServer:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory, self._process = directory, None
+        self._directory = directory
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
@@ -53,7 +53,9 @@ class RedisServer:
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         with (self._directory / "log").open("ab") as log:
-            self._process = subprocess.Popen([_find_redis(), *arguments], stdout=log, stderr=log)
+            self._process = subprocess.Popen(  # noqa: S603  # the program that the kernel found
+                [str(_find_redis()), *arguments], stdout=log, stderr=log
+            )
         _wait_until(self._answers)
 
     def stop(self) -> None:
