@@ -101,6 +101,30 @@ def tests(session: nox.Session) -> None:
         session.run("pytest", "--last-failed", "--last-failed-no-failures", "none")
 
 
+@nox.session(python=False)
+def integration(session: nox.Session) -> None:
+    """
+    Only what a single process cannot show: adapters on their servers, then whole processes started, met and killed.
+
+    A part of `tests`, for who works on start, stop, servers or adapters. One at a time: nothing competes with what
+    is measured, so a failure here is no accident of a busy machine.
+    """
+    adapters = [f"plugins/{name}/tests/integration" for name in PLUGINS]
+    session.run("pytest", "tests/conformance", *filter(os.path.isdir, adapters), *session.posargs)
+    session.run("pytest", "-m", "processes", *session.posargs)
+
+
+@nox.session(python=False)
+def migrations(session: nox.Session) -> None:
+    """
+    Every revision: no dangerous operation, up, down and up again without a drift, and the tests of the machinery.
+    """
+    scratch = {"PLATFORM_ENV": "development", "PLATFORM_DATA_DIR": session.create_tmp(), "DATABASE_URL": None}
+    session.run("platform", "db", "lint")
+    session.run("platform", "db", "check", env=scratch)
+    session.run(*PYTEST, "tests/migration", *session.posargs)
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """
