@@ -7,9 +7,14 @@ sessions use that one (`python=False`) instead of building the same thing once m
 versions or fewer packages build an environment of their own.
 """
 
+import argparse
+import contextlib
 import json
 import os
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import nox
@@ -119,10 +124,37 @@ def migrations(session: nox.Session) -> None:
     """
     Every revision: no dangerous operation, up, down and up again without a drift, and the tests of the machinery.
     """
-    scratch = {"PLATFORM_ENV": "development", "PLATFORM_DATA_DIR": session.create_tmp(), "DATABASE_URL": None}
     session.run("platform", "db", "lint")
-    session.run("platform", "db", "check", env=scratch)
+    with _folder() as folder:
+        scratch = {"PLATFORM_ENV": "development", "PLATFORM_DATA_DIR": str(folder), "DATABASE_URL": None}
+        session.run("platform", "db", "check", env=scratch)
     session.run(*PYTEST, "tests/migration", *session.posargs)
+
+
+@nox.session
+def compat(session: nox.Session) -> None:
+    """
+    An earlier commit's code and tests on this tree's tables: `-- --ref REF`; the rest goes to pytest.
+
+    REF is the latest release's tag; as long as nothing is released, the commit before this one.
+    """
+    parser = argparse.ArgumentParser("compat")
+    parser.add_argument("--ref", default=_latest_release() or "HEAD^")
+    options, arguments = parser.parse_known_args(session.posargs)
+    with _folder() as folder:
+        earlier = folder / "earlier"
+        session.run("git", "worktree", "add", "--quiet", "--detach", str(earlier), options.ref, external=True)
+        try:
+            session.run(
+                "git", "-C", str(earlier), "log", "-1", "--format=the code of %h, %ad: %s", external=True
+            )
+            with session.chdir(earlier):
+                _install(
+                    session, *sorted(path.parent.name for path in Path("plugins").glob("*/pyproject.toml"))
+                )
+            session.run(sys.executable, "tools/compat.py", "try", str(earlier), *arguments, external=True)
+        finally:
+            session.run("git", "worktree", "remove", "--force", str(earlier), external=True)
 
 
 @nox.session
@@ -146,6 +178,23 @@ def coverage(session: nox.Session) -> None:
     session.run("coverage", "run", "-m", *PYTEST)
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", f"--include={DOMAINS}", f"--fail-under={COVERED_PERCENT}")
+
+
+def _latest_release() -> str | None:
+    command = ["git", "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*", "HEAD^"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """
+    A folder for as long as the block lasts, which PostgreSQL may enter although it refuses to run as root.
+    """
+    with tempfile.TemporaryDirectory(prefix="platform-nox-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 def _failed_before() -> bool:

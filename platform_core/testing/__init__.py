@@ -18,6 +18,7 @@ Fixtures: `platform`, `chaos` (see `platform_core.testing.chaos`),
 and for adapters that need only a server `fresh_database_url` and `fresh_redis_url`.
 Servers are started as child processes unless `TEST_DATABASE_URL` (its role may create databases and roles) and
 `TEST_REDIS_URL` (its databases are emptied, one for each xdist worker) name others. All xdist workers share them.
+`TEST_UPGRADE_COMMAND` migrates databases further, with the next release of what is tested.
 
 What a plugin needs to start under test is told by itself: `settings_for_tests()` in its module `testing` returns
 environment variables, such as throw-away keys.

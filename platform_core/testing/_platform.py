@@ -30,6 +30,7 @@ from platform_core.security import SYSTEM, Principal
 from platform_core.settings import read_settings
 from platform_core.testing._clock import ManualClock
 from platform_core.testing._counting import Traffic, counted
+from platform_core.testing._next_release import migrate_further, next_release
 from platform_core.testing._plugins import PluginSource, plugins_installed
 from platform_core.testing._records import AuditLine, StoredDelivery, StoredEvent
 
@@ -362,6 +363,7 @@ class Factory:
 
         def migrate(url: str) -> None:
             upgrade(url, migrations, roles=True).raise_for_failures()
+            migrate_further(url)
 
         if beside is not None:
             await asyncio.to_thread(migrate, beside.database_url)  # this one may have further plugins
@@ -445,7 +447,7 @@ def _fingerprint(directories: Sequence[Path], names: Sequence[str]) -> str:
     """Say what a migrated template depends on: the revisions, and the kernel's code that runs them."""
     kernel = Path(platform_core.__file__).parent
     files = [*kernel.glob("_*.py"), *(kernel / "_migrations").glob("*.py")]
-    parts = [f"{platform_core.__version__} {','.join(names)}"]
+    parts = [f"{platform_core.__version__} {','.join(names)} {next_release()}"]
     for path in sorted(files):
         status = path.stat()
         parts.append(f"{path} {status.st_mtime_ns} {status.st_size}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import smtplib
 import sys
 import time
@@ -14,7 +15,7 @@ from ledger.application import Deposit, GetAccount, OpenAccount, RequestReport
 from ledger.contracts import AccountOpened
 
 from platform_core.domain import new_id
-from platform_core.errors import StartupFailed
+from platform_core.errors import MigrationFailed, StartupFailed
 from platform_core.security import Principal
 from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, run_process
 
@@ -223,3 +224,25 @@ asyncio.run(main())
         assert process.wait() == 0
     assert [d.status for d in await p.deliveries()] == ["done"]
     assert os.environ.get("PLATFORM_SECRET_KEY") is None, "the test's own environment is untouched"
+
+
+PAINTS = """
+import os, psycopg
+with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+    connection.execute("ALTER TABLE ledger.accounts ADD COLUMN colour text")
+"""
+
+
+async def test_a_command_may_bring_databases_to_the_next_releases_tables(
+    platform: PlatformFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_UPGRADE_COMMAND", shlex.join([sys.executable, "-c", PAINTS]))
+    async with platform(extra=[LEDGER]) as p:
+        await p.execute(OpenAccount(owner="Ada"))
+        assert await p.sql("SELECT owner, colour FROM ledger.accounts") == [{"owner": "Ada", "colour": None}]
+
+    fails = "raise SystemExit('the next release does not like this database')"
+    monkeypatch.setenv("TEST_UPGRADE_COMMAND", shlex.join([sys.executable, "-c", fails]))
+    with pytest.raises(MigrationFailed, match="the next release does not like this database"):
+        async with platform(extra=[LEDGER]):
+            pass
