@@ -111,12 +111,13 @@ def integration(session: nox.Session) -> None:
     """
     Only what a single process cannot show: adapters on their servers, then whole processes started, met and killed.
 
-    A part of `tests`, for who works on start, stop, servers or adapters. One at a time: nothing competes with what
-    is measured, so a failure here is no accident of a busy machine.
+    A part of `tests`, for who works on start, stop, servers or adapters. One at a time, so that nothing of the run
+    itself competes with what is measured.
     """
     adapters = [f"plugins/{name}/tests/integration" for name in PLUGINS]
-    session.run("pytest", "tests/conformance", *filter(os.path.isdir, adapters), *session.posargs)
-    session.run("pytest", "-m", "processes", *session.posargs)
+    one_at_a_time = ["pytest", "-n", "1"]  # in a worker, so that a hanging test ends only itself
+    session.run(*one_at_a_time, "tests/conformance", *filter(os.path.isdir, adapters), *session.posargs)
+    session.run(*one_at_a_time, "-m", "processes", *session.posargs)
 
 
 @nox.session(python=False)

@@ -23,9 +23,13 @@ from typing import Final
 
 from platform_core._migrations import installed_migrations, read_database_sync, upgrade
 from platform_core.embedded import embedded_services
+from platform_core.testing._next_release import VARIABLE
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 REVISIONS: Final = ("alembic/versions/*.py", "plugins/*/src/*/migrations/versions/*.py")
+
+KIT: Final = "platform_core/testing/_next_release.py"
+"""What runs the command; commits from before it was written cannot be tried."""
 
 TESTS: Final = ("plugins", "tests/http")
 """What the code does with its tables. Whole processes and faults add time, and no statement that these do not make."""
@@ -64,6 +68,9 @@ def tried(earlier: Path, arguments: Sequence[str]) -> int:
         print("Edited or removed since:", *edited, sep="\n  ")
         print("A database that has run a revision does not run it again: leave it, and write another one.")
         return 1
+    if not (earlier / KIT).exists():
+        print(f"That commit's test kit does not know {VARIABLE}: nothing can be tried with it.")
+        return 1
     added = sorted(now.keys() - before.keys())
     print("Revisions that came since:", *(added or ["none, so its tables are today's tables"]), sep="\n  ")
     with tempfile.TemporaryDirectory(prefix="platform-compat-") as name:
@@ -76,7 +83,7 @@ def tried(earlier: Path, arguments: Sequence[str]) -> int:
                 **os.environ,
                 "TEST_DATABASE_URL": str(servers.database_url),
                 "TEST_REDIS_URL": str(servers.redis_url),
-                "TEST_UPGRADE_COMMAND": shlex.join(further),
+                VARIABLE: shlex.join(further),
             }
             paths = () if any((earlier / argument).exists() for argument in arguments) else TESTS
             command = ["pytest", "-n", "2", "--dist", "loadgroup", NOT_ITS_BUSINESS, *paths, *arguments]
