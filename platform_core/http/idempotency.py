@@ -34,8 +34,10 @@ _LOCK_SECONDS: Final = 20
 """
 A reservation whose process died may be taken over after this; one that merely was slow loses its effect then.
 
-Longer than any request takes whose client did not give up, and shorter than the half minute in which clients may expect
-the platform to have recovered from a crash.
+It only matters to a client whose request had no effect yet: the answer is stored with the effect, so whoever repeats
+what was done gets it at once. Until then they hear 409 with `Retry-After: 1`. Shorter would not be safer but worse: two
+patient clients could take a slow request from each other for ever. So it is longer than a request takes (a connection
+1.5 s, a statement 10 s, a bucket 5 s), and shorter than the half minute in which the platform is to have recovered.
 """
 
 _KEPT_HEADERS: Final = frozenset(

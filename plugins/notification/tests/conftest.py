@@ -10,6 +10,7 @@ from email import message_from_bytes
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import default
+from ssl import SSLContext
 from typing import Any
 
 import pytest
@@ -42,6 +43,7 @@ class MailServer:
         mails: what was accepted or refused after DATA, in order.
         accepted: those of them that were answered with 250.
         busiest: how many were being handed over at the same time, at most.
+        is_encrypted: whether the latest was handed over inside TLS.
     """
 
     def __init__(self) -> None:
@@ -50,6 +52,7 @@ class MailServer:
         self.accepted: list[EmailMessage] = []
         self.recipients: list[str] = []
         self.busy = self.busiest = 0
+        self.is_encrypted = False
         self.logins: list[tuple[str, str]] = []
         self._server: asyncio.Server | None = None
         self._connections: list[SMTP] = []
@@ -88,6 +91,7 @@ class MailServer:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802  # as above
         content = envelope.content
         assert isinstance(content, bytes)
+        self.is_encrypted = server.transport.get_extra_info("ssl_object") is not None
         mail = message_from_bytes(content, policy=default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
@@ -108,7 +112,9 @@ class MailServer:
         self.logins.append((name, password))
         return AuthResult(success=password == "right", handled=False)
 
-    async def start(self, **options: Any) -> None:
+    async def start(self, *, ssl: SSLContext | None = None, **options: Any) -> None:
+        """Listen on a free port, with `ssl` encrypted from the first byte; options are aiosmtpd's."""
+
         def protocol() -> SMTP:
             connection = SMTP(
                 self,
@@ -121,7 +127,7 @@ class MailServer:
             self._connections.append(connection)
             return connection
 
-        self._server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+        self._server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0, ssl=ssl)
 
     @property
     def port(self) -> int:

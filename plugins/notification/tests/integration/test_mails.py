@@ -308,6 +308,25 @@ async def test_without_a_mail_server_mails_wait_and_go_out_once_there_is_one(
             assert len(mail_server.accepted) == 1
 
 
+async def test_a_channel_that_stays_blocked_keeps_no_other_ones_mails_waiting(
+    platform: PlatformFactory,
+) -> None:
+    async with platform(MODULES, seed=essentials, mail=False) as p:
+        await register(p)
+        await p.deliver()
+        await p.sql(
+            "INSERT INTO notification.email_logs (id, version, created_at, updated_at, event_id, kind, user_id,"
+            " channel, recipient, data, subject, status, attempts, held_at) SELECT gen_random_uuid(), 1, now(), now(),"
+            " gen_random_uuid(), kind, user_id, 'pager', 'pager:ada', data, subject, 'queued', 0,"
+            " held_at - interval '1 hour' FROM notification.email_logs, generate_series(1, 600)"
+        )
+        async with platform(MODULES, beside=p, mail=True) as other:
+            await other.execute(ReleaseHeldEmails())
+            await other.deliver()
+            by_mail = "SELECT status FROM notification.email_logs WHERE channel = 'email'"
+            assert await p.sql(by_mail) == [{"status": "sent"}]
+
+
 async def test_nobody_writes_to_an_account_that_is_gone(platform: PlatformFactory, mail_server: Any) -> None:
     mail_server.answer("MAIL", ["451 later"])
     async with platform(MODULES, seed=essentials, settings={"SMTP_URL": mail_server.url}) as p:

@@ -21,8 +21,8 @@ class EmailRepository(Protocol):
         """Return what this event brought about already."""
         ...
 
-    async def held(self, limit: int) -> Sequence[Email]:
-        """Return mails that wait for a mail server, oldest first."""
+    async def held(self, limit_per_channel: int) -> Sequence[Email]:
+        """Return mails that wait for a mail server, the oldest of each channel, so that none is in another's way."""
         ...
 
 

@@ -33,6 +33,7 @@ RELEASE_EVERY: Final = timedelta(minutes=1)
 """How soon held mails go out once there is a mail server."""
 
 _RELEASED_AT_ONCE: Final = 500
+"""So many of each channel; the rest has its turn a minute later."""
 
 
 class NothingToWrite(OperationError):
@@ -181,7 +182,7 @@ async def _hand_over(
 async def release_held_emails(
     command: ReleaseHeldEmails, emails: EmailRepository, channels: Channels, jobs: Jobs, clock: Clock
 ) -> None:
-    """Queue held mails anew, oldest first, as soon as the mail server answers."""
+    """Queue held mails of each channel anew, the oldest first, as soon as its far side answers."""
     waiting: dict[str, list[Email]] = {}
     for email in await emails.held(_RELEASED_AT_ONCE):
         waiting.setdefault(email.channel, []).append(email)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from notification.contracts import TemplateSource
 from notification.domain import Email, Preferences, Template
@@ -23,9 +23,12 @@ class SqlEmailRepository(Repository[Email]):
     async def of_event(self, event_id: UUID, kind: str) -> Sequence[Email]:
         return await self.find_all(email_logs.c.event_id == event_id, email_logs.c.kind == kind)
 
-    async def held(self, limit: int) -> Sequence[Email]:
-        ids = select(email_logs.c.id).where(email_logs.c.held_at.is_not(None)).order_by(email_logs.c.held_at)
-        return await self.find_all(email_logs.c.id.in_(ids.limit(limit).scalar_subquery()))
+    async def held(self, limit_per_channel: int) -> Sequence[Email]:
+        place = func.row_number().over(partition_by=email_logs.c.channel, order_by=email_logs.c.held_at)
+        waiting = select(email_logs.c.id, place.label("place")).where(email_logs.c.held_at.is_not(None))
+        first = waiting.subquery()
+        ids = select(first.c.id).where(first.c.place <= limit_per_channel)
+        return await self.find_all(email_logs.c.id.in_(ids.scalar_subquery()))
 
 
 class SqlPreferencesRepository(Repository[Preferences]):

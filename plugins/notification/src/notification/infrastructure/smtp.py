@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ipaddress
 import re
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from email.headerregistry import Address
@@ -211,10 +212,22 @@ def _translated(doing: str, timeout_seconds: float, *, never_permanent: bool = F
     except TimeoutError as error:
         raise DeliveryDeferred(f"{doing} took the mail server longer than {timeout_seconds:g} s") from error
     except OSError as error:
-        raise DeliveryDeferred(f"{doing} failed: {error}") from error
+        raise DeliveryDeferred(_untrusted(error) or f"{doing} failed: {error}") from error
     except (aiosmtplib.SMTPException, ValueError) as error:
         failure = DeliveryDeferred if never_permanent else DeliveryRefused
         raise failure(f"{doing} is beyond the mail server: {error}") from error
+
+
+def _untrusted(error: BaseException | None) -> str | None:
+    """Return what is wrong with the server's certificate, if that is what stands behind the error."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    if error is None:
+        return None
+    return (
+        f"the mail server's certificate is not trusted: {error.verify_message}; SMTP_URL has to name the host as the"
+        " certificate does, and a certificate authority of your own belongs into the file that SSL_CERT_FILE names"
+    )
 
 
 def _answered(code: int, text: str, *, never_permanent: bool) -> DeliveryDeferred | DeliveryRefused:
