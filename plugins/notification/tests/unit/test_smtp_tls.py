@@ -66,7 +66,7 @@ async def serve(mail_server: Any) -> AsyncIterator[Callable[..., Any]]:
             await mail_server.start(ssl=context)
             return f"smtps://robot:right@127.0.0.1:{mail_server.port}"  # pragma: allowlist secret
         await mail_server.start(tls_context=context, require_starttls=True)
-        return f"smtp://robot:right@127.0.0.1:{mail_server.port}"
+        return f"smtp://robot:right@127.0.0.1:{mail_server.port}"  # pragma: allowlist secret
 
     yield start
     await mail_server.stop()
