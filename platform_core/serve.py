@@ -292,6 +292,8 @@ def side_part(name: str, app: App, listener: socket.socket) -> Part:
 
 _SHORT_LIFE_SECONDS: Final = 10.0
 _LONGEST_PAUSE_SECONDS: Final = 30.0
+_ORDERLY_END_SECONDS: Final = 10.0
+"""What a process may take beyond the grace for its requests: closing pools, flushing traces."""
 
 
 class Crew:
@@ -372,12 +374,19 @@ class Crew:
         if gone.done():
             return False
         process.terminate()
+        hurried = asyncio.create_task(lifetime.hurried())
         try:
-            await asyncio.wait_for(asyncio.shield(gone), self._grace_seconds + 10)
+            async with asyncio.timeout(self._grace_seconds + _ORDERLY_END_SECONDS):
+                await asyncio.wait([gone, hurried], return_when=asyncio.FIRST_COMPLETED)
+                if not gone.done():
+                    process.terminate()  # twice means the same to it as to us
+                await asyncio.shield(gone)
         except TimeoutError:
             logger.error("a process does not end and is killed", pid=process.pid)
             process.kill()
             await gone
+        finally:
+            hurried.cancel()
         return True
 
 

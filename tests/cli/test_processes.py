@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -146,8 +147,83 @@ async def test_second_signal_ends_serve_without_waiting(p: RunningPlatform) -> N
         await asyncio.sleep(0.3)
         began = time.monotonic()
         serve.signal(signal.SIGTERM)
-        await asyncio.to_thread(serve.wait)
+        assert await asyncio.to_thread(serve.wait) == 0
         assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_b45_signal_under_load_loses_nothing_that_was_begun(p: RunningPlatform, workers: int) -> None:
+    port = free_port()
+    environment = {**p.environment, "PLATFORM_RATE_LIMIT_ANONYMOUS": "1000000/minute"}
+    command = ["platform", "serve", "--port", str(port), "--workers", str(workers)]
+    with run_process(command, env=environment) as serve:
+        await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/ready")
+        under_way = [Later(f"http://127.0.0.1:{port}/api/v1/sleeper/3") for _ in range(20)]
+        for request in under_way:
+            request.start()
+        said: Counter[str] = Counter()
+        load = [asyncio.create_task(keep_asking(port, said)) for _ in range(8)]
+        await asyncio.sleep(1)
+        serve.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(serve.wait) == 0
+        await asyncio.gather(*load)
+        for request in under_way:
+            request.join()
+        assert {request.answer for request in under_way} == {(200, b'{"said":"at last"}')}
+        # each of the others is answered wholly, refused in so many words, or finds nobody there
+        assert said["200"] > 20
+        assert said["503"] > 20
+        assert set(said) <= {"200", "503", "nobody"}
+        assert "cut off" not in serve.output
+        assert "Traceback" not in serve.output
+
+
+async def keep_asking(port: int, said: Counter[str]) -> None:
+    """Ask over kept connections until nobody listens any more."""
+    with contextlib.suppress(ConnectionRefusedError):
+        while True:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                while await asked(reader, writer, said):
+                    pass
+            finally:
+                writer.close()
+
+
+async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: Counter[str]) -> bool:
+    """Ask once; tells whether the connection can be used again."""
+    try:
+        writer.write(b"GET /api/v1/sleeper/0.01 HTTP/1.1\r\nhost: a\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+    except (asyncio.IncompleteReadError, ConnectionError) as error:
+        said["half" if getattr(error, "partial", b"") else "nobody"] += 1
+        return False
+    length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length"))
+    await reader.readexactly(int(length.split(b":")[1]))
+    said[head[9:12].decode()] += 1
+    return b"connection: close" not in head
+
+
+async def test_second_signal_ends_several_processes_without_waiting_too(p: RunningPlatform) -> None:
+    port = free_port()
+    command = ["platform", "serve", "--port", str(port), "--workers", "2"]
+    with run_process(command, env=p.environment) as serve:
+        await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/ready")
+        members = await asyncio.to_thread(
+            _until, lambda: len(children(serve.pid)) == 2 and children(serve.pid)
+        )
+        with socket.create_connection(("127.0.0.1", port)) as waiting:
+            waiting.sendall(b"GET /api/v1/sleeper/20 HTTP/1.1\r\nhost: a\r\n\r\n")
+            await asyncio.sleep(0.5)
+            serve.signal(signal.SIGTERM)
+            await asyncio.sleep(0.5)
+            assert any(map(is_alive, members))
+            began = time.monotonic()
+            serve.signal(signal.SIGTERM)
+            assert await asyncio.to_thread(serve.wait) == 0
+            assert time.monotonic() - began < 10
+        assert not any(map(is_alive, members))
+        assert "is killed" not in serve.output
 
 
 async def test_several_processes_share_a_port_and_a_dead_one_is_replaced(p: RunningPlatform) -> None:

@@ -26,8 +26,8 @@ SLOW = {
     + b'content-length: 900\r\n\r\n{"email": "',
 }
 CUT_OFF_SECONDS = 10
-LARGEST_GROWTH_BYTES = 60 * 1024 * 1024
-"""Of the process, with a thousand connections and requests at once; 60 KiB each."""
+LARGEST_GROWTH_BYTES = 40 * 1024 * 1024
+"""Of the process, with a thousand connections and requests at once; 40 KiB each."""
 
 
 @pytest.fixture
@@ -46,7 +46,12 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-async def p95_seconds(port: int, count: int = 200) -> float:
+async def p95_seconds(port: int) -> float:
+    """Return the best of three rounds, as a machine that is busy with something else for a moment proves nothing."""
+    return min([await one_round(port) for _ in range(3)])
+
+
+async def one_round(port: int, count: int = 150) -> float:
     """Ask for something on one kept connection, again and again."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     taken = []
@@ -63,10 +68,16 @@ async def p95_seconds(port: int, count: int = 200) -> float:
     return statistics.quantiles(taken, n=20)[-1]
 
 
-async def opened(port: int, said: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(said)
-    return reader, writer
+@contextlib.asynccontextmanager
+async def a_thousand(port: int, said: bytes) -> AsyncIterator[list[asyncio.StreamReader]]:
+    clients = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(COUNT)))
+    try:
+        for _, writer in clients:
+            writer.write(said)
+        yield [reader for reader, _ in clients]
+    finally:
+        for _, writer in clients:
+            writer.transport.abort()
 
 
 async def test_a_thousand_slow_clients_of_each_kind_leave_the_others_alone_and_are_cut_off(
@@ -81,20 +92,15 @@ async def test_a_thousand_slow_clients_of_each_kind_leave_the_others_alone_and_a
     }
     with run_process(["platform", "serve", "--port", str(port)], env=variables, ready="serving") as serve:
         await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/ready")
-        await p95_seconds(port)
+        await one_round(port)
         for kind, said in SLOW.items():
             alone = await p95_seconds(port)
             before = resident_bytes(serve.pid)
-            clients = await asyncio.gather(*(opened(port, said) for _ in range(COUNT)))
-            begun = time.monotonic()
-            among = await p95_seconds(port)
-            assert resident_bytes(serve.pid) - before < LARGEST_GROWTH_BYTES, kind
-            # this machine may be busy with something else for a moment
-            assert among < 2 * alone + 0.01, (kind, alone, among)
-            async with asyncio.timeout(CUT_OFF_SECONDS + 10 - (time.monotonic() - begun)):
-                answers = {(await reader.read())[9:12] for reader, _ in clients}
+            async with asyncio.timeout(CUT_OFF_SECONDS + 20), a_thousand(port, said) as clients:
+                among = await p95_seconds(port)
+                growth = resident_bytes(serve.pid) - before
+                answers = {(await reader.read())[9:12] for reader in clients}
+            print(f"{kind}: p95 {alone * 1000:.1f} → {among * 1000:.1f} ms, {growth / 1024 / 1024:.1f} MiB")
             assert answers == ({b""} if kind == "idle" else {b"408"})
-            for _, writer in clients:
-                writer.close()
-                with contextlib.suppress(ConnectionError):
-                    await writer.wait_closed()
+            assert growth < LARGEST_GROWTH_BYTES, kind
+            assert among < 2 * alone + 0.002, (kind, alone, among)
