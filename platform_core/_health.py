@@ -19,7 +19,6 @@ from platform_core._engines import KERNEL
 from platform_core._migrations import read_database
 from platform_core.errors import OperationError, PlatformError
 from platform_core.metrics import CONTENT_TYPE
-from platform_core.storage import Storage
 
 if TYPE_CHECKING:
     from platform_core.app import Kernel
@@ -41,7 +40,7 @@ class Readiness:
 
     Attributes:
         status: `ok`, `degraded` (something that the platform can do without is away) or `unavailable`.
-        checks: name → `ok`, or what is wrong.
+        checks: name → `ok`, `ok: ` and a remark, or what is wrong.
     """
 
     status: str
@@ -59,7 +58,6 @@ class Health:
 
     def __init__(self, kernel: Kernel, is_stopping: Callable[[], bool]) -> None:
         self._kernel, self._is_stopping = kernel, is_stopping
-        self._storage = Storage(kernel.settings.storage_url)
         self._latest: tuple[float, Readiness] | None = None
         self._asking = asyncio.Lock()
 
@@ -74,8 +72,8 @@ class Health:
 
     async def _look(self) -> Readiness:
         kernel = self._kernel
-        own = (self._database(), kernel.redis.ping(), self._storage.ping(), self._migrations())
-        checks: dict[str, Awaitable[None]] = dict(zip(OWN_CHECKS, own, strict=True))
+        own = (self._database(), kernel.redis.ping(), kernel.storage.ping(), self._migrations())
+        checks: dict[str, Awaitable[str | None]] = dict(zip(OWN_CHECKS, own, strict=True))
         for module, declared in kernel.declared.items():
             for check in declared.health_checks:
                 checks[check.name] = kernel.check(module, check)
@@ -84,7 +82,7 @@ class Health:
         found |= {plugin.name: "failed" for plugin in kernel.plugins if plugin.error}
         if found["database"] != "ok" or found["migrations"].startswith("required"):
             return Readiness("unavailable", found)
-        return Readiness("ok" if all(answer == "ok" for answer in found.values()) else "degraded", found)
+        return Readiness("ok" if all(map(_is_ok, found.values())) else "degraded", found)
 
     async def _database(self) -> None:
         async with self._kernel.engines.reads(KERNEL, primary=True).connect() as connection:
@@ -108,16 +106,20 @@ class Health:
             )
 
 
-async def _answer(name: str, check: Awaitable[None]) -> str:
+def _is_ok(answer: str) -> bool:
+    return answer.partition(":")[0] == "ok"
+
+
+async def _answer(name: str, check: Awaitable[str | None]) -> str:
     try:
         async with asyncio.timeout(_CHECK_TIMEOUT_SECONDS):
-            await check
+            remark = await check
     except PlatformError as error:
         return error.message
     except Exception as error:  # noqa: BLE001  # whatever a check raises means that its thing is away
         logger.warning("health check failed", check=name, error=f"{type(error).__name__}: {error}")
         return "away"
-    return "ok"
+    return f"ok: {remark}" if remark else "ok"
 
 
 def routes(kernel: Kernel, is_stopping: Callable[[], bool], *, details: bool) -> list[Route]:

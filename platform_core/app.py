@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import psycopg
@@ -56,11 +58,13 @@ from platform_core.ports import (
     PermissionInfo,
     Permissions,
     Standings,
+    Storage,
 )
 from platform_core.scheduler import Chore, Scheduler
 from platform_core.security import Authenticator, Principal
 from platform_core.settings import KernelSettings, environment
 from platform_core.standings import StandingCache, UowStandings
+from platform_core.storage import FileStorage
 from platform_core.tasks import Bell
 from platform_core.worker import Worker
 
@@ -94,6 +98,7 @@ class Kernel:
         declared: plugin name → what its hooks returned; of active plugins only.
         unavailable: path prefix of a failed plugin → why; these answer 503.
         bus: executes commands, answers queries, delivers events.
+        storage: where files are kept.
     """
 
     def __init__(
@@ -106,6 +111,7 @@ class Kernel:
         self.redis = Redis(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds)
         self.cursors = Cursors(self.keys.derive("cursors"))
         self.standings = StandingCache(settings, self.redis)
+        self.storage = FileStorage(settings.storage_url, Path(tempfile.gettempdir()) / "platform-core")
         self._wake: Callable[[], None] | None = None
         self._bell: Bell | None = None
         self.declared: dict[str, Declared] = {}
@@ -218,6 +224,7 @@ class Kernel:
                 standings=self.standings,
                 authenticators=lambda: self.authenticators,
                 audit_denied=self._audit_denied,
+                storage=self.storage,
                 modules=[
                     ModuleRoutes(plugin.name, plugin.manifest.title, self.declared[plugin.name].routers)
                     for plugin in self.active
@@ -275,6 +282,7 @@ class Kernel:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self.engines.close)
             stack.push_async_callback(self.redis.close)
+            stack.callback(self.storage.close)
             await self._settle_with_database()
             await self._bell.start()
             stack.push_async_callback(self._bell.stop)
@@ -326,10 +334,11 @@ class Kernel:
         plan = self._plan(module, function)
         return await plan.function(**plan.arguments(Unit(current())))
 
-    async def check(self, module: str, health: HealthCheck) -> None:
-        """Run one health check within its time; raises when the thing is away."""
+    async def check(self, module: str, health: HealthCheck) -> str | None:
+        """Run one health check within its time and return its remark; raises when the thing is away."""
         async with asyncio.timeout(health.timeout_seconds):
-            await self.call(module, health.check)
+            remark: str | None = await self.call(module, health.check)
+            return remark
 
     @property
     def authenticators(self) -> dict[str, Authenticator]:
@@ -419,6 +428,7 @@ class Kernel:
             Ask: always(self.bus_ask),
             Reads: KernelOffer(lambda module, _unit: self.reads(module), Scope.APPLICATION),
             Extensions: always(_Extensions(self)),
+            Storage: always(self.storage),
             _operations.Registry: always(self),
             SqlUnitOfWork: of_unit(SqlUnitOfWork),
             UnitOfWork: of_unit(SqlUnitOfWork),

@@ -242,10 +242,11 @@ class HealthCheck:
 
     Attributes:
         name: `mail`, `scanner`.
-        check: `async def check(…services) -> None`; raises when the thing is away.
+        check: `async def check(…services)`; raises when the thing is away, and may return a remark such as what
+            the thing is.
         timeout_seconds: an answer that takes longer counts as away.
     """
 
     name: str
-    check: Callable[..., Awaitable[None]]
+    check: Callable[..., Awaitable[str | None]]
     timeout_seconds: float = 2.0

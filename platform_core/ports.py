@@ -6,9 +6,11 @@ A handler names the ports it needs as parameters: `async def register_user(comma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -20,6 +22,7 @@ T = TypeVar("T")
 __all__ = [
     "Ask",
     "Clock",
+    "Draft",
     "EventMetadata",
     "Execute",
     "Extensions",
@@ -29,6 +32,8 @@ __all__ = [
     "PermissionInfo",
     "Permissions",
     "Standings",
+    "Storage",
+    "StoredObject",
 ]
 
 
@@ -150,3 +155,108 @@ class EventMetadata(Protocol):
     def correlation_id(self) -> str: ...
     @property
     def attempt(self) -> int: ...
+
+
+class Draft(Protocol):
+    """
+    Bytes that somebody sends and nobody owns yet: on a disk of this machine until they are kept or forgotten.
+
+    Hashed while they are written, away from the event loop; at most a megabyte is in memory at a time.
+    """
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes there are so far."""
+        ...
+
+    @property
+    def sha256(self) -> str:
+        """Digest of everything, hexadecimal; once finished."""
+        ...
+
+    @property
+    def head(self) -> bytes:
+        """The first 8 KiB, or what there is of them, which is what a type can be told by."""
+        ...
+
+    @property
+    def path(self) -> Path:
+        """Where the bytes lie, for programs that read a file; once finished, and before they are kept."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Add bytes at the end."""
+        ...
+
+    async def finish(self) -> None:
+        """Write out what is still in memory; nothing can be added any more."""
+        ...
+
+    def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Read everything from the beginning, a megabyte at a time; once finished."""
+        ...
+
+    async def keep(self, key: str) -> None:
+        """
+        Store the finished bytes under `key` for good, whole or not at all; a second time for the same key is nothing.
+
+        Raises:
+            Unavailable: the storage is away; nothing is stored under the key.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """
+    What the storage knows of one object.
+
+    Attributes:
+        modified_at: when it was stored, UTC.
+    """
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
+
+
+class Storage(Protocol):
+    """
+    Where files are kept, on a disk or in an object store; `STORAGE_URL` says which.
+
+    Keys are made by the code that stores, never by a client: lower-case letters, digits, `-`, `_`, `.` and `/`, and
+    begin with the module's name. Whatever is away or slow raises `Unavailable` within seconds.
+    """
+
+    def draft(self) -> AbstractAsyncContextManager[Draft]:
+        """Open a draft; leaving the block forgets what was not kept."""
+        ...
+
+    def read(self, key: str, *, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
+        """
+        Read an object, or the bytes from `start` to before `stop`, piece by piece.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+            Unavailable: the storage is away.
+        """
+        ...
+
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects; one that does not exist is deleted already."""
+        ...
+
+    async def objects(self, prefix: str) -> Sequence[StoredObject]:
+        """Return every object whose key begins with the folder `prefix`; none when there is no such folder."""
+        ...
+
+    async def sweep(self, before: datetime) -> int:
+        """
+        Forget what dead processes left behind: drafts on this machine, uploads that an object store holds half.
+
+        Args:
+            before: only what was begun before.
+
+        Returns: how many there were.
+        """
+        ...

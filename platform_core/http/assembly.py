@@ -34,7 +34,7 @@ from platform_core.http.openapi import openapi_document
 from platform_core.http.problems import Catalogue, respond
 from platform_core.http.routing import API_PREFIX, Policy
 from platform_core.metrics import Metrics
-from platform_core.ports import Keys
+from platform_core.ports import Keys, Storage
 from platform_core.security import Authenticator
 from platform_core.settings import KernelSettings
 from platform_core.standings import StandingCache
@@ -73,6 +73,7 @@ class HttpParts:
         gate, standings: made with the process's one `Redis`; whoever made them starts and stops them.
         authenticators: scheme → authenticator; asked for with the first request, after the lifespan has begun.
         audit_denied: notes a bad token or a missing permission.
+        storage: where uploads are kept while they come in.
         modules: in plugin order.
         unavailable: full path prefix → why, of modules that could not be started.
         operations: routers of the kernel itself, whose routes are taken as they are: health, metrics.
@@ -87,6 +88,7 @@ class HttpParts:
     standings: StandingCache
     authenticators: Callable[[], Mapping[str, Authenticator]]
     audit_denied: AuditDenied
+    storage: Storage
     modules: Sequence[ModuleRoutes] = ()
     unavailable: Mapping[str, str] = field(default_factory=dict)
     operations: Sequence[APIRouter] = ()
@@ -106,7 +108,7 @@ def build_app(parts: HttpParts) -> FastAPI:
     settings = parts.settings
     gatekeeper = Gatekeeper(settings, parts.gate, parts.standings, parts.authenticators, parts.audit_denied)
     idempotency = IdempotencyKeys(parts.engines, parts.keys, settings.idempotency_hours)
-    runtime = Runtime(settings, parts.bus, gatekeeper, idempotency)
+    runtime = Runtime(settings, parts.bus, gatekeeper, idempotency, parts.storage)
     routes = [route for offered in parts.modules for route in _bound(runtime, offered)]
     _join_siblings(routes)
     app = FastAPI(

@@ -38,8 +38,10 @@ from platform_core.http.bodies import LimitedRequest, Pace, check_url, read_form
 from platform_core.http.exchange import Bus, Exchange, bound, current_exchange, exchange_of
 from platform_core.http.gate import Gatekeeper
 from platform_core.http.idempotency import Answer, IdempotencyKeys, Reservation, fingerprint
+from platform_core.http.incoming import Answered, IncomingBody
 from platform_core.http.problems import respond
-from platform_core.http.routing import INJECTED, Policy
+from platform_core.http.routing import INJECTED, Policy, reads_incoming
+from platform_core.ports import Storage
 from platform_core.settings import KernelSettings
 
 __all__ = ["BoundRoute", "Runtime"]
@@ -57,6 +59,7 @@ class Runtime:
     bus: Bus
     gatekeeper: Gatekeeper
     idempotency: IdempotencyKeys
+    storage: Storage
 
 
 class BoundRoute:
@@ -89,6 +92,7 @@ class BoundRoute:
         body = context.body_field
         self._reads_form = body is not None and isinstance(body.field_info, params.Form)
         self._reads_json = body is not None and not self._reads_form
+        self._reads_itself = reads_incoming(d.call for d in context.dependant.dependencies)
         self._form_limits = dict(getattr(context.original_route, "form_limits", None) or {})
         self.is_list = _is_page(context.response_model)
         self.has_tag = not self.is_list and self._context_answers_json()
@@ -115,6 +119,7 @@ class BoundRoute:
             response = await self._refuse(error, request)
         if self.policy.secret:
             response.headers["Cache-Control"] = "no-store"
+        response.headers.update(self.policy.headers)
         return response
 
     async def _answer(self, original: Request, exchange: Exchange) -> Response:
@@ -128,6 +133,8 @@ class BoundRoute:
             await request.json()
         elif self._reads_form:
             await read_form(request, original.scope["fastapi_middleware_astack"], self._form_limits)
+        if self._reads_itself:
+            exchange.incoming = self._incoming(request, exchange)
         if method == "GET":
             return self._finished(await self._inner(request), exchange, original)
         once = self._prepare(request, exchange, method)
@@ -135,6 +142,13 @@ class BoundRoute:
         if method in _REPLACING:
             self._tag(response)
         return response
+
+    def _incoming(self, request: LimitedRequest, exchange: Exchange) -> IncomingBody:
+        async def on_received(summary: bytes) -> Response | None:
+            request.received = summary
+            return None if exchange.on_act is None else await exchange.on_act()
+
+        return IncomingBody(request, self._runtime.storage, on_received)
 
     async def _refuse(self, error: Exception, request: Request) -> Response:
         if self.policy.visible is not None and _is_invalid(error):
@@ -147,7 +161,8 @@ class BoundRoute:
         response = respond(error, request.scope)
         if response.status_code >= 500:
             logger.warning("a request could not be served", status=response.status_code, cause=_cause(error))
-        if response.status_code in _UNREAD:
+        incoming = exchange_of(request.scope).incoming
+        if response.status_code in _UNREAD or (incoming is not None and not incoming.is_exhausted):
             response.headers["Connection"] = "close"  # the rest of the body is not waited for
         return response
 
@@ -169,6 +184,8 @@ class BoundRoute:
     async def _once(self, request: LimitedRequest, once: _Once) -> Response:
         try:
             response = await self._inner(request)
+        except Answered as known:
+            return known.response
         except _REFUSALS as error:
             response = await self._refuse(error, request)
         except BaseException:
@@ -273,7 +290,7 @@ class _Once:
             request.scope["query_string"],
             json=getattr(request, "_json", None),
             form=request._form,
-            body=getattr(request, "_body", b""),
+            body=request.received or getattr(request, "_body", b""),
         )
         key = exchange.header(b"idempotency-key") or ""
         known = await self._keys.reserve(key, scope=(who, "POST", self._route.template), request=digest)
@@ -383,7 +400,7 @@ def _wrapped(
         exchange = current_exchange()
         for name, get in injected.items():
             values[name] = get(exchange)
-        if exchange.on_act is not None:
+        if exchange.on_act is not None and exchange.incoming is None:
             early = await exchange.on_act()
             if early is not None:
                 return early

@@ -17,6 +17,7 @@ from platform_core.security import Principal
 
 if TYPE_CHECKING:
     from platform_core._uow import SqlUnitOfWork
+    from platform_core.http.incoming import IncomingBody
 
 R = TypeVar("R")
 
@@ -48,6 +49,7 @@ class Exchange:
         on_act: runs when everything about the request is known to be right, before the endpoint; may answer for it.
         on_executed: told whether the first command succeeded.
         if_match: the client set a condition, which turns a lost race into 412.
+        incoming: the body, for an endpoint that reads it itself.
         is_head: the answer's body is not sent.
         page: the answer, where it is a page of a list.
     """
@@ -59,6 +61,7 @@ class Exchange:
         "context",
         "headers",
         "if_match",
+        "incoming",
         "is_head",
         "method",
         "module",
@@ -78,6 +81,7 @@ class Exchange:
         self.on_act: Callable[[], Awaitable[Response | None]] | None = None
         self.on_executed: Callable[[Exception | None], None] | None = None
         self.if_match = False
+        self.incoming: IncomingBody | None = None
         self.is_head = False
         self.page: Page[Any] | None = None
         self._bound: contextlib.AbstractContextManager[Context] | None = None

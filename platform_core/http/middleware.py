@@ -45,6 +45,8 @@ _WANTED: Final = frozenset(
         b"idempotency-key",
         b"if-match",
         b"if-none-match",
+        b"if-range",
+        b"range",
         b"traceparent",
         b"user-agent",
         b"x-forwarded-for",

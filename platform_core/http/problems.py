@@ -109,6 +109,7 @@ class Problem:
 _BY_STATUS: Final[Mapping[int, tuple[str, str]]] = {
     400: ("bad-request", "The request cannot be understood."),
     405: ("method-not-allowed", "The address does not answer to this method."),
+    416: ("range-not-satisfiable", "The range lies outside of the content, or is none."),
     431: ("headers-too-large", "The headers of the request are too large."),
     500: ("internal-error", "Something went wrong on our side; it has been logged."),
 }
@@ -317,6 +318,7 @@ _ADVICE: Final[Mapping[int, str]] = {
     " its new ETag as “If-Match”.",
     413: "Send less at once. The largest size is a setting of this installation.",
     415: "Set “Content-Type” to what the route's description says.",
+    416: "The answer's “Content-Range” says how long the content is. Ask for bytes that lie within it.",
     422: "The member “errors” points to each field at fault, with a message for people and a code for programs.",
     429: "Wait for the number of seconds in “Retry-After”. The “RateLimit” header of every answer tells what is left.",
     500: "This is a defect, not your fault. It has been logged under the answer's request id.",

@@ -10,8 +10,8 @@ What a plugin writes its routes with: `Router`, and what a route may ask for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Query
@@ -21,9 +21,21 @@ from platform_core import domain, ports
 from platform_core.domain import PageRequest
 from platform_core.errors import DomainError
 from platform_core.http.exchange import Exchange, current_exchange
+from platform_core.http.incoming import IncomingBody
 from platform_core.security import Principal
 
-__all__ = ["INJECTED", "Ask", "Caller", "Execute", "PageParams", "PlatformRoute", "Policy", "Router"]
+__all__ = [
+    "INJECTED",
+    "Ask",
+    "Caller",
+    "Execute",
+    "Incoming",
+    "PageParams",
+    "PlatformRoute",
+    "Policy",
+    "Router",
+    "reads_incoming",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +57,7 @@ class Policy:
         limit: name of a `KernelSettings.rate_limit_<name>`, counted per address beside the general limit.
         secret: its answers hold secrets.
         max_body_bytes: None is the deployer's general limit.
+        headers: that every answer of the route carries, refusals too.
         visible: path parameters → a query that raises when the caller may not know of the thing.
     """
 
@@ -55,6 +68,7 @@ class Policy:
     secret: bool = False
     max_body_bytes: int | None = None
     visible: Callable[[Mapping[str, Any]], domain.Query[Any]] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class PlatformRoute(APIRoute):
@@ -72,7 +86,7 @@ class Router(APIRouter):
         options: as for `APIRouter`.
 
     Every method takes, beside FastAPI's own options: `public`, `permission`, `raises`, `limit`, `secret`,
-    `max_body_bytes` and `visible`, see `Policy`.
+    `max_body_bytes`, `headers` and `visible`, see `Policy`.
     """
 
     def __init__(self, *, prefix_api: bool = True, **options: Any) -> None:
@@ -95,6 +109,10 @@ class Router(APIRouter):
         """Declare a route that changes; If-Match as for `put`."""
         return self._route("PATCH", path, options)
 
+    def options(self, path: str, **options: Any) -> Callable[[F], F]:
+        """Declare a route that says what an address can do."""
+        return self._route("OPTIONS", path, options)
+
     def delete(self, path: str, **options: Any) -> Callable[[F], F]:
         """Declare a route that deletes, 204 unless said otherwise; If-Match as for `put`."""
         return self._route("DELETE", path, {"status_code": 204, **options})
@@ -108,6 +126,7 @@ class Router(APIRouter):
             secret=options.pop("secret", False),
             max_body_bytes=options.pop("max_body_bytes", None),
             visible=options.pop("visible", None),
+            headers=dict(options.pop("headers", {})),
         )
         if policy.public and policy.permission:
             raise TypeError(f"{method} {path}: a public route cannot need a permission")
@@ -134,6 +153,15 @@ async def _caller() -> Principal:
     return current_exchange().caller
 
 
+async def _incoming() -> IncomingBody:
+    return _incoming_of(current_exchange())
+
+
+def _incoming_of(exchange: Exchange) -> IncomingBody:
+    assert exchange.incoming is not None  # noqa: S101  # set for every route that asks for it
+    return exchange.incoming
+
+
 async def _page(
     limit: Annotated[int, Query(ge=1, le=200, description="How many items, at most.")] = 20,
     cursor: Annotated[
@@ -152,6 +180,9 @@ Ask = Annotated[ports.Ask, Depends(_ask)]
 Caller = Annotated[Principal, Depends(_caller)]
 """Who is asking; anonymous on public routes called without a token."""
 
+Incoming = Annotated[IncomingBody, Depends(_incoming)]
+"""The body, for an endpoint that reads it itself, as it comes; see `platform_core.http.incoming`."""
+
 PageParams = Annotated[PageRequest, Depends(_page)]
 """`?limit=` and `?cursor=` of a list."""
 
@@ -159,5 +190,11 @@ INJECTED: Final[Mapping[Any, Callable[[Exchange], Any]]] = {
     _execute: lambda exchange: exchange.execute,
     _ask: lambda exchange: exchange.ask,
     _caller: lambda exchange: exchange.caller,
+    _incoming: _incoming_of,
 }
 """Dependencies that the kernel fills in itself, past FastAPI's solver, because every route has some."""
+
+
+def reads_incoming(dependencies: Iterable[Callable[..., Any] | None]) -> bool:
+    """Tell whether an endpoint with these dependencies reads the body itself."""
+    return _incoming in dependencies

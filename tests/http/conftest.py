@@ -11,6 +11,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
@@ -40,6 +41,7 @@ from platform_core.metrics import Metrics
 from platform_core.security import Claim, Principal
 from platform_core.settings import KernelSettings, read_settings
 from platform_core.standings import StandingCache, UowStandings
+from platform_core.storage import FileStorage
 
 SHOP = module_metadata("shop")
 widgets = Table("widgets", SHOP, *aggregate_columns(), Column("name", Text, nullable=False, unique=True))
@@ -343,6 +345,7 @@ class Rig:
     traffic: Traffic
     keys: DerivedKeys
     gate: Gate
+    storage: FileStorage
     denied: list[tuple[str, str]] = field(default_factory=list)
 
     async def audit(self, context: Context, action: str, detail: str) -> None:
@@ -407,7 +410,7 @@ Build = Callable[..., Awaitable[Rig]]
 
 
 @pytest.fixture
-async def build(servers: Servers) -> AsyncIterator[Build]:
+async def build(servers: Servers, tmp_path: Path) -> AsyncIterator[Build]:
     """Return a function that makes an application; two of them share the servers, as two processes would."""
     namespace = uuid.uuid4().hex
     async with contextlib.AsyncExitStack() as stack:
@@ -432,11 +435,25 @@ async def build(servers: Servers) -> AsyncIterator[Build]:
             bus = TinyBus(engines, standings, Cursors(keys.derive("cursors")))
             tokens, metrics, traffic = PlainTokens(engines), Metrics(), Traffic()
             gate = Gate(redis, namespace=namespace)
+            storage = FileStorage(f"file://{tmp_path}/files", tmp_path / "scratch")
+            stack.callback(storage.close)
             rig = Rig(
-                FastAPI(), settings, engines, redis, standings, bus, tokens, metrics, traffic, keys, gate
+                FastAPI(),
+                settings,
+                engines,
+                redis,
+                standings,
+                bus,
+                tokens,
+                metrics,
+                traffic,
+                keys,
+                gate,
+                storage,
             )
             rig.app = build_app(
                 HttpParts(
+                    storage=rig.storage,
                     settings=settings,
                     bus=bus,
                     engines=engines,

@@ -62,6 +62,7 @@ async def client(rig):
         standings=rig.standings,
         authenticators=lambda: {"bearer": rig.tokens},
         audit_denied=rig.audit,
+        storage=rig.storage,
         modules=[ModuleRoutes("toys", "Toys", [plain_router(), root])],
     )
     rig.app = build_app(parts)
