@@ -184,6 +184,11 @@ class Draft(Protocol):
         """Where the bytes lie, for programs that read a file; once finished, and before they are kept."""
         ...
 
+    @property
+    def kept_as(self) -> str | None:
+        """The key that it was kept under."""
+        ...
+
     async def write(self, data: bytes) -> None:
         """Add bytes at the end."""
         ...
@@ -229,7 +234,12 @@ class Storage(Protocol):
     """
 
     def draft(self) -> AbstractAsyncContextManager[Draft]:
-        """Open a draft; leaving the block forgets what was not kept."""
+        """
+        Open a draft; leaving the block forgets what was not kept.
+
+        Leaving it by a refusal (a `DomainError` that is not "away") takes back what was kept, too: nothing was stored
+        that could refer to it. What a lost connection leaves open is for the owner's sweeper to decide.
+        """
         ...
 
     def read(self, key: str, *, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:

@@ -27,7 +27,7 @@ from typing import Any, Final, Protocol, TypeVar
 import fsspec
 import structlog
 
-from platform_core.errors import OperationError, Unavailable
+from platform_core.errors import DomainError, Kind, OperationError, Unavailable
 from platform_core.ports import StoredObject
 
 __all__ = ["FileStorage"]
@@ -107,6 +107,10 @@ class FileStorage:
         draft = _Draft(self, place.drafts / secrets.token_hex(16))
         try:
             yield draft
+        except DomainError as refusal:
+            if refusal.kind is not Kind.UNAVAILABLE and draft.kept_as is not None:
+                await self.delete([draft.kept_as])
+            raise
         finally:
             # also when the request was cancelled: the next line must not wait for anything
             self._threads.submit(draft.forget)
@@ -178,7 +182,7 @@ class _Draft:
         self._lock = threading.Lock()
         self._file: int | None = None
         self._is_finished = self._is_forgotten = False
-        self._key: str | None = None
+        self.kept_as: str | None = None
         self.size_bytes = 0
         self.head = b""
 
@@ -207,12 +211,12 @@ class _Draft:
 
     async def keep(self, key: str) -> None:
         checked = _checked(key)
-        if self._key == checked:
+        if self.kept_as == checked:
             return
         # the transfer to an object store takes as long as the bytes need
         patience = _PATIENCE_SECONDS + self.size_bytes / (256 * 1024)
         await self._storage._run(lambda place: place.keep(self._path, checked), patience_seconds=patience)
-        self._key = checked
+        self.kept_as = checked
 
     def forget(self) -> None:
         """Delete the bytes from the local disk; blocking, so in a thread."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from platform_core.errors import OperationError, Unavailable
+from platform_core.errors import NotFound, OperationError, Unavailable
 from platform_core.storage import FileStorage
 
 DATA = os.urandom(3 * 1024 * 1024 + 17)
@@ -90,6 +90,20 @@ async def test_who_is_cancelled_in_between_leaves_nothing(storage: FileStorage, 
         await task
     await drained(storage)
     assert files_in(tmp_path) == []
+
+
+async def test_a_refusal_takes_back_what_was_kept_and_nothing_else_does(storage: FileStorage) -> None:
+    async def kept(key: str, outcome: Exception) -> None:
+        async with storage.draft() as draft:
+            await draft.finish()
+            await draft.keep(key)
+            raise outcome
+
+    for number, outcome in enumerate((NotFound(), Unavailable(), ConnectionError())):
+        with pytest.raises(type(outcome)):
+            await kept(f"tests/{number}", outcome)
+    # after a lost connection nobody knows whether something refers to it
+    assert [one.key for one in await storage.objects("tests")] == ["tests/1", "tests/2"]
 
 
 async def test_keeping_again_under_the_same_key_is_nothing(storage: FileStorage) -> None:
