@@ -106,6 +106,16 @@ def tests(session: nox.Session) -> None:
         session.run("pytest", "--last-failed", "--last-failed-no-failures", "none")
 
 
+@nox.session(python=False, default=False)
+def fuzz(session: nox.Session) -> None:
+    """
+    Invented requests for every operation, fifty of each kind; `-- --cases 500` is for a night, `--fuzz-seed` repeats.
+    """
+    arguments = session.posargs or ["--cases", "50"]
+    # what hangs is told by the tests of the default run; this one is long because it does much
+    session.run("pytest", "-s", "-o", "faulthandler_timeout=0", "tests/security/test_fuzz.py", *arguments)
+
+
 @nox.session(python=False)
 def integration(session: nox.Session) -> None:
     """

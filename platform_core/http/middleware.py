@@ -187,10 +187,15 @@ class Shell:
         if self._traffic.is_draining:
             problem = problem_of(ShuttingDown(retry_after_seconds=1))
             return replace(problem, headers={**(problem.headers or {}), "Connection": "close"})
-        if self._hosts is not None and not self._hosts.fullmatch(_host(scope[SCOPE_KEY])):
+        if not self._is_known(scope[SCOPE_KEY]):
             slug, title = UNKNOWN_HOST
             return Problem(slug, 400, title, title)
         return None
+
+    def _is_known(self, exchange: Exchange) -> bool:
+        if len(exchange.headers.get(b"host", ())) > 1:  # a proxy may have chosen by the other one
+            return False
+        return self._hosts is None or self._hosts.fullmatch(_host(exchange)) is not None
 
     def _record(self, scope: Scope, exchange: Exchange, answer: _Answer, seconds: float) -> None:
         method = exchange.method if exchange.method in _METHODS else "other"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -55,6 +56,22 @@ def signed(
     """Sign whatever is given, with no library that would refuse it."""
     text = f"{encoded(header)}.{encoded(claims)}"
     return f"{text}.{encoded(key.sign(text.encode()))}"
+
+
+# ── processes ────────────────────────────────────────────────────────────────────────────────────
+
+
+def production(p: RunningPlatform) -> dict[str, str]:
+    """Return settings that production accepts, on the database of the tests."""
+    return {
+        **{name: value for name, value in p.environment.items() if "RATE_LIMIT" not in name},
+        "PLATFORM_ENV": "production",
+        "PLATFORM_PUBLIC_URL": "https://api.example.com",
+        "PLATFORM_ALLOWED_HOSTS": "api.example.com",
+        "PLATFORM_SECRET_KEY": secrets.token_urlsafe(48),
+        "PLATFORM_USER_MANAGEMENT_PASSWORD_PEPPER": secrets.token_urlsafe(48),
+        "PLATFORM_USER_MANAGEMENT_BCRYPT_COST": "12",
+    }
 
 
 # ── what is stored ───────────────────────────────────────────────────────────────────────────────

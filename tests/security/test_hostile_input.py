@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import time
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -140,6 +141,139 @@ async def test_rows_76_and_77_no_text_in_a_body_breaks_or_delays_anything(platfo
             "SELECT count(*) AS n FROM user_management.users WHERE username IN ('root', 'eve')"
         )
         assert row["n"] >= 1, "the tables are still there"
+
+
+async def test_row_79_what_people_call_themselves_is_text_in_the_mail_that_they_get(
+    platform: PlatformFactory,
+) -> None:
+    """Row 79: templates in a name, HTML in a name, line breaks in a name: the mail that is really sent."""
+    names = [
+        "{{7*7}}{% include 'x' %}{{config}}<b onclick=x>Mallory</b>",
+        "Mallory\r\nBcc: all@example.org\r\n\r\nanother body",
+        "Mallory\nX-Other: y",
+        "a\u2028b\x85c",
+    ]
+    async with platform(MODULES, seed=essentials) as p:
+        for number, name in enumerate(names):
+            account = {
+                "email": f"mallory{number}@example.com",
+                "username": f"mallory{number}",
+                "full_name": name,
+            }
+            body = {**account, "password": "quite a long sentence"}
+            answer = await p.client.post(f"{API}/users/register", json=body)
+            assert answer.status_code == 201, name
+        await p.deliver()
+        assert sorted(mail.recipients for mail in p.mails) == [
+            (f"mallory{n}@example.com",) for n in range(len(names))
+        ]
+        for mail in p.mails:
+            assert {"bcc", "x-other"}.isdisjoint(field.lower() for field, _ in mail.headers)
+            assert all(value.isprintable() for _, value in mail.headers)
+            assert mail.text is not None
+            assert mail.html is not None
+            assert "49" not in mail.text + mail.html + mail.subject
+            assert "<b onclick" not in mail.html
+
+
+SLEEPERS = [
+    "'; SELECT pg_sleep(8)--",
+    "' || pg_sleep(8) || '",
+    "1); SELECT pg_sleep(8);--",
+    "x%' AND 1 = (SELECT 1 FROM pg_sleep(8)) --",
+]
+
+
+async def test_row_77_nobody_sleeps_for_a_text_and_no_row_changes(platform: PlatformFactory) -> None:
+    """Row 77: one at a time, in every field of a body and every parameter, each answered within a second."""
+    async with platform(MODULES, seed=essentials) as p:
+        root = await sign_up(p, "root", permissions=["*"])
+        eve = await sign_up(p, "eve")
+        requests: list[tuple[str, str, Any]] = []
+        whole = await document(p)
+        for number, operation in enumerate(await operations(p)):
+            text = SLEEPERS[number % len(SLEEPERS)]
+            fields = operation.body["properties"] if operation.body is not None else {}
+            good = {name: _good(whole, name, schema) for name, schema in fields.items()}
+            requests += [(operation.method, operation.path, {**good, name: text}) for name in good]
+            quoted = urllib.parse.quote(text, safe="")
+            names = [parameter["name"] for parameter in operation.parameters if parameter["in"] == "query"]
+            requests += [(operation.method, f"{operation.path}?{name}={quoted}", None) for name in names]
+        before = await state(p)
+        for method, path, body in requests:
+            if not (
+                method in ("POST", "DELETE") and path.startswith(f"{API}/users")
+            ):  # these may make or end people
+                for _ in range(2):  # a busy machine is slow once, an injected sleep every time
+                    started = time.perf_counter()
+                    await checked(await root.client.request(method, path, json=body), (method, path, body))
+                    took = time.perf_counter() - started
+                    if took < 1:
+                        break
+                assert took < 1, (method, path, body)
+        assert len(requests) > 80
+        assert await state(p) == before
+        assert (await eve.client.get(f"{API}/users/me")).json()["username"] == "eve"
+
+
+async def test_row_80_no_text_keeps_a_pattern_busy(platform: PlatformFactory) -> None:
+    """Row 80: addresses, names, searches, templates and headers that make careless expressions backtrack for ever."""
+    patterns = [
+        "a" * 64 + "@" + "a" * 63 + "." + "-" * 60 + "!",
+        "@".join(["a"] * 120),
+        "a." * 120 + "@a",
+        '"' + "\\" * 100 + "@a.b",
+        "x@" + "a-" * 100,
+        "(" * 100 + "a+" * 50 + ")" * 100,
+        "%" * 200,
+        "_%" * 100,
+        "\\" * 199 + "%",
+        " " * 199 + "x",
+        "a" * 190 + "\n",
+        "://" * 60,
+        "0" * 199 + "x",
+    ]
+    async with platform(MODULES, seed=essentials) as p:
+        root = await sign_up(p, "root", permissions=["*"])
+        slow = {}
+        for text in patterns:
+            account = {
+                "email": text,
+                "username": text,
+                "password": "quite a long sentence",
+                "full_name": text,
+            }
+            quoted = urllib.parse.quote(text, safe="")
+            requests: list[tuple[str, str, Any, dict[str, str]]] = [
+                ("POST", f"{API}/users/register", account, {}),
+                ("POST", f"{API}/auth/login", {"email": text, "password": text}, {}),
+                (
+                    "PATCH",
+                    f"{API}/users/me",
+                    {"phone_number": text, "timezone": text, "avatar_url": text},
+                    {},
+                ),
+                ("GET", f"{API}/users?q={quoted}", None, {}),
+                ("GET", f"{API}/users?cursor={quoted}", None, {}),
+                (
+                    "GET",
+                    f"{API}/users/me",
+                    None,
+                    dict.fromkeys(("If-None-Match", "Accept", "traceparent"), text),
+                ),
+                ("GET", f"{API}/users/me", None, {"Authorization": f"Bearer {text}"}),
+            ]
+            for method, path, body, headers in requests:
+                took = 1.0
+                for _ in range(3):  # the first may import something; what counts is this process's own work
+                    clean = {name: value for name, value in headers.items() if value.isprintable()}
+                    started = time.thread_time()
+                    answer = await root.client.request(method, path, json=body, headers=clean)
+                    took = min(took, time.thread_time() - started)
+                    await checked(answer, (method, path))
+                if took > 0.05:
+                    slow[method, path, text] = took
+        assert slow == {}
 
 
 async def test_row_76_no_body_breaks_a_parser(platform: PlatformFactory) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from attacks import API, MODULES, UNKNOWN, document, spellings, stored
+from attacks import API, MODULES, UNKNOWN, document, production, spellings, stored
 
 from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, run_process
 from user_management.testing import essentials, log_in, sign_up
@@ -268,19 +268,6 @@ async def test_row_24_what_a_dump_holds_opens_nothing(platform: PlatformFactory)
                 assert (await client.get(f"{API}/users/me")).status_code == 401
             login = {"email": eve.email, "password": value}
             assert (await p.client.post(f"{API}/auth/login", json=login)).status_code == 401
-
-
-def production(p: RunningPlatform) -> dict[str, str]:
-    """Return settings that production accepts, on the database of the tests."""
-    return {
-        **{name: value for name, value in p.environment.items() if "RATE_LIMIT" not in name},
-        "PLATFORM_ENV": "production",
-        "PLATFORM_PUBLIC_URL": "https://api.example.com",
-        "PLATFORM_ALLOWED_HOSTS": "api.example.com",
-        "PLATFORM_SECRET_KEY": secrets.token_urlsafe(48),
-        "PLATFORM_USER_MANAGEMENT_PASSWORD_PEPPER": secrets.token_urlsafe(48),
-        "PLATFORM_USER_MANAGEMENT_BCRYPT_COST": "12",
-    }
 
 
 @pytest.mark.processes
