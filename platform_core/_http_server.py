@@ -98,7 +98,7 @@ class HttpServer(uvicorn.Server):
             server_header=False,
             proxy_headers=False,  # the kernel believes X-Forwarded-For of configured proxies only
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=1,  # `http.middleware.Traffic` has waited before
+            timeout_graceful_shutdown=1,  # `http.traffic.Traffic` has waited before
             backlog=BACKLOG_COUNT,
         )
         super().__init__(config)

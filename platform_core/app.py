@@ -71,7 +71,7 @@ from platform_core.worker import Worker
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from platform_core.http.middleware import Traffic
+    from platform_core.http.traffic import Traffic
 
 logger = structlog.get_logger("platform_core.app")
 
@@ -207,7 +207,7 @@ class Kernel:
         from platform_core._health import routes
         from platform_core.cache import Gate
         from platform_core.http.assembly import HttpParts, ModuleRoutes, build_app
-        from platform_core.http.middleware import Traffic as NewTraffic
+        from platform_core.http.traffic import Traffic as NewTraffic
 
         traffic = traffic or NewTraffic()
         health = APIRouter()

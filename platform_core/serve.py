@@ -244,7 +244,7 @@ async def announce(kernel: Kernel) -> None:
 
 def http_part(kernel: Kernel, listener: socket.socket) -> Part:
     """Return the API as a part of a process; its services are started and stopped by the caller."""
-    from platform_core.http.middleware import Traffic
+    from platform_core.http.traffic import Traffic
 
     traffic = Traffic()
     server = HttpServer(kernel.app(traffic), listener)

@@ -25,14 +25,16 @@ from platform_core._engines import Engines
 from platform_core.cache import Gate
 from platform_core.errors import DomainError, HookFailed, NameCollision, StartupError
 from platform_core.http.binding import BoundRoute, Runtime
+from platform_core.http.boundary import ErrorBoundary
 from platform_core.http.docs import docs_router
 from platform_core.http.exchange import Bus
 from platform_core.http.gate import AuditDenied, Gatekeeper
 from platform_core.http.idempotency import IdempotencyKeys
-from platform_core.http.middleware import Shell, Traffic
+from platform_core.http.middleware import Shell
 from platform_core.http.openapi import openapi_document
 from platform_core.http.problems import Catalogue, respond
 from platform_core.http.routing import API_PREFIX, Policy
+from platform_core.http.traffic import Traffic
 from platform_core.metrics import Metrics
 from platform_core.ports import Keys, Storage
 from platform_core.security import Authenticator
@@ -224,8 +226,9 @@ def _middleware(parts: HttpParts) -> list[Middleware]:
     shell = Middleware(
         Shell, settings=parts.settings, metrics=parts.metrics, traffic=parts.traffic, api_prefix=API_PREFIX
     )
+    boundary = Middleware(ErrorBoundary, settings=parts.settings, traffic=parts.traffic)
     if not parts.settings.cors_origins:
-        return [shell]
+        return [shell, boundary]
     cors = Middleware(
         CORSMiddleware,
         allow_origins=list(parts.settings.cors_origins),
@@ -235,7 +238,7 @@ def _middleware(parts: HttpParts) -> list[Middleware]:
         expose_headers=list(_EXPOSED),
         max_age=3600,
     )
-    return [shell, cors]
+    return [shell, cors, boundary]
 
 
 async def _told(request: Request, error: Exception) -> Response:

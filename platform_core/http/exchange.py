@@ -44,6 +44,7 @@ class Exchange:
         context: identifiers, address and, once known, the caller.
         headers: of the request, name → values, only those that this room reads.
         module, template: of the route that answers; never a client's own words.
+        status: of the answer; 0 until its head is out.
         rate_headers: ready to be sent, once the limits were asked.
         before_commit: conditions and writes that the next command carries along.
         on_act: runs when everything about the request is known to be right, before the endpoint; may answer for it.
@@ -69,6 +70,7 @@ class Exchange:
         "on_executed",
         "page",
         "rate_headers",
+        "status",
         "template",
     )
 
@@ -76,6 +78,7 @@ class Exchange:
         self.context, self.headers, self.method = context, headers, method
         self.bus: Bus | None = None
         self.module, self.template = "platform", "unmatched"
+        self.status = 0
         self.rate_headers: tuple[tuple[bytes, bytes], ...] = ()
         self.before_commit: tuple[Callable[[Any, SqlUnitOfWork], Awaitable[None]], ...] = ()
         self.on_act: Callable[[], Awaitable[Response | None]] | None = None

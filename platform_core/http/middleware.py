@@ -1,22 +1,19 @@
 """
-The one layer around everything: who asked, from where, under which identifiers; what every answer carries; what is
-logged and counted of it. Pure ASGI, so that streams stream and a disconnect cancels nothing.
+The outermost layer: who asked, from where, under which identifiers; what every answer carries; what is logged and
+counted of it. Pure ASGI, so that streams stream and a disconnect cancels nothing.
+
+    Shell ─► CORS, where origins are configured ─► ErrorBoundary ─► routes
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-import structlog
 from opentelemetry import trace
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from platform_core import logs
@@ -24,13 +21,11 @@ from platform_core.context import Context
 from platform_core.domain import new_id
 from platform_core.http.addresses import TrustedProxies
 from platform_core.http.exchange import SCOPE_KEY, Exchange, bound
-from platform_core.http.problems import UNKNOWN_HOST, Problem, ShuttingDown, problem_of, render
+from platform_core.http.traffic import Traffic
 from platform_core.metrics import Metrics
 from platform_core.settings import KernelSettings
 
-__all__ = ["Shell", "Traffic"]
-
-logger = structlog.get_logger("platform_core.http")
+__all__ = ["Shell"]
 
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._~:/+=-]{1,128}")
 _TRACEPARENT: Final = re.compile(
@@ -59,60 +54,17 @@ _ALWAYS: Final = (
     (b"x-frame-options", b"DENY"),
 )
 _HSTS: Final = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
-_GONE: Final = 499
-"""What logs and metrics say of a client that left before it was answered, as nginx does."""
-
+_LAST: Final = (b"connection", b"close")
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-_OPERATIONS: Final = ("/health/", "/metrics")
-"""Answered while the process shuts down, and whatever host name a probe uses."""
-
-
-class Traffic:
-    """
-    The requests of this process, and whether it takes more.
-
-    Attributes:
-        is_draining: set when the process is told to stop: new requests get 503 and `Connection: close`.
-        in_flight_count: requests that are being answered.
-    """
-
-    def __init__(self) -> None:
-        self.is_draining = False
-        self.in_flight_count = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    def arrived(self) -> None:
-        """Count a request in."""
-        self.in_flight_count += 1
-        self._idle.clear()
-
-    def left(self) -> None:
-        """Count a request out."""
-        self.in_flight_count -= 1
-        if self.in_flight_count == 0:
-            self._idle.set()
-
-    async def drain(self, grace_seconds: float) -> int:
-        """
-        Refuse new requests and wait for those in flight.
-
-        Returns: how many were still running after `grace_seconds`.
-        """
-        self.is_draining = True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_seconds):
-                await self._idle.wait()
-        return self.in_flight_count
 
 
 class Shell:
     """
-    The outermost layer: identifiers, headers, the access log, and an answer to every error.
+    The outermost layer: identifiers, headers, the access log.
 
     Args:
-        app: everything else.
-        settings: hosts, proxies, and whether this is production.
+        app: everything else; raises only when half an answer is out.
+        settings: proxies, and whether this is production.
         metrics, traffic: where requests are counted.
         api_prefix: answers below it are never cached, unless they say so.
     """
@@ -128,7 +80,6 @@ class Shell:
     ) -> None:
         self._app, self._metrics, self._traffic = app, metrics, traffic
         self._proxies = TrustedProxies(settings.trusted_proxies)
-        self._hosts = None if "*" in settings.allowed_hosts else _hosts(settings.allowed_hosts)
         self._always = (*_ALWAYS, _HSTS) if settings.is_production else _ALWAYS
         self._api_prefix = f"{api_prefix}/"
 
@@ -140,30 +91,20 @@ class Shell:
         started = time.perf_counter()
         exchange = self._exchange(scope)
         scope[SCOPE_KEY] = exchange
-        answer = _Answer(send, exchange, self._always, scope["path"].startswith(self._api_prefix))
+        answer = _Answer(send, exchange, self, scope["path"].startswith(self._api_prefix))
         self._traffic.arrived()
         try:
             with bound(exchange):
                 exchange.enter(exchange.context)
-                await self._answer(scope, receive, answer)
+                await self._app(scope, receive, answer.send)
         finally:
             self._traffic.left()
-            self._record(scope, exchange, answer, time.perf_counter() - started)
+            self._record(exchange, time.perf_counter() - started)
 
-    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        early = self._refusal(scope)
-        if early is not None:
-            await render(early, scope)(scope, receive, answer.send)
-            return
-        try:
-            await self._app(scope, receive, answer.send)
-        except ClientDisconnect:
-            answer.status = answer.status or _GONE  # nobody is there to be answered
-        except Exception as error:
-            logger.exception("unhandled error", request_id=answer.exchange.context.request_id)
-            if answer.status:
-                raise  # half an answer is out: the server closes the connection, so that nobody takes it for whole
-            await render(problem_of(error), scope)(scope, receive, answer.send)
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """What every answer carries now."""
+        return (*self._always, _LAST) if self._traffic.is_draining else self._always
 
     def _exchange(self, scope: Scope) -> Exchange:
         headers: dict[bytes, list[bytes]] = {}
@@ -181,30 +122,14 @@ class Shell:
         )
         return Exchange(context, headers, scope["method"])
 
-    def _refusal(self, scope: Scope) -> Problem | None:
-        if scope["path"].startswith(_OPERATIONS):
-            return None
-        if self._traffic.is_draining:
-            problem = problem_of(ShuttingDown(retry_after_seconds=1))
-            return replace(problem, headers={**(problem.headers or {}), "Connection": "close"})
-        if not self._is_known(scope[SCOPE_KEY]):
-            slug, title = UNKNOWN_HOST
-            return Problem(slug, 400, title, title)
-        return None
-
-    def _is_known(self, exchange: Exchange) -> bool:
-        if len(exchange.headers.get(b"host", ())) > 1:  # a proxy may have chosen by the other one
-            return False
-        return self._hosts is None or self._hosts.fullmatch(_host(exchange)) is not None
-
-    def _record(self, scope: Scope, exchange: Exchange, answer: _Answer, seconds: float) -> None:
+    def _record(self, exchange: Exchange, seconds: float) -> None:
         method = exchange.method if exchange.method in _METHODS else "other"
-        self._metrics.request(exchange.module, exchange.template, method, answer.status, seconds)
+        self._metrics.request(exchange.module, exchange.template, method, exchange.status, seconds)
         context = exchange.context
         logs.access(
             method=exchange.method,
             route=exchange.template,
-            status=answer.status,
+            status=exchange.status,
             duration_ms=round(seconds * 1000, 2),
             request_id=context.request_id,
             trace_id=(context.traceparent or "")[3:35],
@@ -214,27 +139,24 @@ class Shell:
 
 
 class _Answer:
-    """Adds to an answer's head what every answer has, and remembers its status."""
+    """Adds to an answer's head what every answer has, and notes its status."""
 
-    __slots__ = ("_always", "_is_api", "_send", "exchange", "status")
+    __slots__ = ("_exchange", "_is_api", "_send", "_shell")
 
-    def __init__(
-        self, send: Send, exchange: Exchange, always: Sequence[tuple[bytes, bytes]], is_api: bool
-    ) -> None:
-        self._send, self.exchange, self._always, self._is_api = send, exchange, always, is_api
-        self.status = 0
+    def __init__(self, send: Send, exchange: Exchange, shell: Shell, is_api: bool) -> None:
+        self._send, self._exchange, self._shell, self._is_api = send, exchange, shell, is_api
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self._exchange.status = message["status"]
             headers: list[tuple[bytes, bytes]] = list(message.get("headers", ()))
-            headers += self._always
-            headers.append((b"x-request-id", self.exchange.context.request_id.encode("ascii")))
-            headers += self.exchange.rate_headers
+            headers += self._shell.headers
+            headers.append((b"x-request-id", self._exchange.context.request_id.encode("ascii")))
+            headers += self._exchange.rate_headers
             if self._is_api and not any(name == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"no-store"))
             message = {**message, "headers": headers}
-        elif self.exchange.is_head and message["type"] == "http.response.body":
+        elif self._exchange.is_head and message["type"] == "http.response.body":
             message = {**message, "body": b""}
         await self._send(message)
 
@@ -265,20 +187,3 @@ def _is_traceparent(value: bytes) -> bool:
     return bool(_TRACEPARENT.fullmatch(value)) and (
         len(value) == 55 if value.startswith(b"00") else len(value) <= 256
     )
-
-
-def _hosts(patterns: Iterable[str]) -> re.Pattern[str]:
-    parts = [
-        rf"[a-z0-9-]+(\.[a-z0-9-]+)*{re.escape(pattern[1:].lower())}"
-        if pattern.startswith("*.")
-        else re.escape(pattern.lower())
-        for pattern in patterns
-    ]
-    return re.compile("|".join(parts))
-
-
-def _host(exchange: Exchange) -> str:
-    host = (exchange.header(b"host") or "").lower()
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]

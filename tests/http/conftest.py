@@ -35,7 +35,7 @@ from platform_core.embedded import embedded_services
 from platform_core.errors import DomainError, Forbidden, InvalidInput, Kind, NotFound, Unauthenticated
 from platform_core.http import Ask, Caller, Execute, PageParams, Router
 from platform_core.http.assembly import HttpParts, ModuleRoutes, build_app
-from platform_core.http.middleware import Traffic
+from platform_core.http.traffic import Traffic
 from platform_core.keys import DerivedKeys
 from platform_core.metrics import Metrics
 from platform_core.security import Claim, Principal

@@ -106,12 +106,61 @@ async def test_browsers_of_other_origins_are_let_in_only_by_configuration(build,
         assert "access-control-allow-origin" not in stranger.headers
 
 
-async def test_a_failing_route_answers_a_browser_of_an_allowed_origin_too(build):
-    rig = await build(PLATFORM_CORS_ORIGINS="https://app.test")
+REFUSALS = {
+    # a body that came too slowly (408) is in test_slow_bodies.py, over a real socket
+    "error": (500, "GET", "/boom", {}),
+    "draining": (503, "GET", "/who", {}),
+    "host": (400, "GET", "/who", {"Host": "evil.test"}),
+    "size": (413, "POST", "/deep", {"Content-Length": "9999999"}),
+    "type": (415, "POST", "/deep", {"Content-Type": "text/plain"}),
+    "json": (422, "POST", "/deep", {"Content-Type": "application/json"}),
+    "token": (401, "GET", "/widgets", {"Authorization": "Bearer no"}),
+    "path": (404, "GET", "/nowhere", {}),
+    "outside": (404, "GET", "http://shop.test/nowhere", {}),
+    "method": (405, "PUT", "/who", {}),
+    "module": (503, "GET", "/broken/thing", {}),
+}
+
+
+@pytest.mark.parametrize("what", REFUSALS)
+@pytest.mark.parametrize("origin", ["https://app.test", "https://evil.test", None])
+async def test_row_72_browsers_of_allowed_origins_and_no_others_can_read_every_refusal(build, what, origin):
+    rig = await build(PLATFORM_CORS_ORIGINS="https://app.test", PLATFORM_ALLOWED_HOSTS="shop.test")
+    rig.traffic.is_draining = what == "draining"
+    status, method, path, headers = REFUSALS[what]
+    if origin is not None:
+        headers = {**headers, "Origin": origin}
     async with rig.client() as client:
-        answer = await client.get("/boom", headers={"Origin": "https://app.test"})
-    assert answer.status_code == 500
+        answer = await client.request(
+            method, path, headers=headers, content=b"{" if method == "POST" else None
+        )
+    assert answer.status_code == answer.json()["status"] == status
+    assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    if origin == "https://app.test":
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert "X-Request-ID" in answer.headers["access-control-expose-headers"]
+    else:
+        assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_row_72_too_many_requests_can_be_read_too(build):
+    rig = await build(PLATFORM_CORS_ORIGINS="https://app.test", PLATFORM_RATE_LIMIT_ANONYMOUS="1/hour")
+    async with rig.client() as client:
+        answers = [await client.get("/who", headers={"Origin": "https://app.test"}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert answers[1].headers["access-control-allow-origin"] == "https://app.test"
+    assert "Retry-After" in answers[1].headers["access-control-expose-headers"]
+
+
+async def test_while_the_process_ends_a_browser_may_still_ask_whether_it_may_ask(build):
+    rig = await build(PLATFORM_CORS_ORIGINS="https://app.test")
+    rig.traffic.is_draining = True
+    preflight = {"Origin": "https://app.test", "Access-Control-Request-Method": "PATCH"}
+    async with rig.client() as client:
+        answer = await client.options("/widgets", headers=preflight)
+    assert answer.status_code == 200  # refused, the browser would never see the 503 of the request itself
+    assert answer.headers["connection"] == "close"
 
 
 async def test_secrets_are_never_cached(visitor):
@@ -138,7 +187,9 @@ async def test_while_the_process_ends_new_requests_go_elsewhere_and_old_ones_end
     assert answer.headers["connection"] == "close"
     assert not draining.done()
     release.set()
-    assert (await running).status_code == 201
+    finished = await running
+    assert finished.status_code == 201
+    assert finished.headers["connection"] == "close"
     assert await draining == 0
 
 

@@ -49,7 +49,7 @@ def main(path: str) -> None:
 def _import_everything() -> None:
     """Assemble the platform once and forget it: what stays is what was imported, plugins included."""
     with contextlib.suppress(Exception):  # what is wrong is the platform's to report, in its own process
-        from platform_core.http.middleware import Traffic
+        from platform_core.http.traffic import Traffic
         from platform_core.serve import load
 
         load(dict(os.environ)).app(Traffic())
