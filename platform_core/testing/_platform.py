@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import importlib
 import importlib.util
+import os
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -337,7 +338,7 @@ class Factory:
             paths = stack.enter_context(plugins_installed(*sources, into=home / "plugins"))
             source = {
                 **_test_settings(home, names),
-                "PYTHONPATH": ":".join(map(str, paths)),
+                "PYTHONPATH": os.pathsep.join([*map(str, paths), os.environ.get("PYTHONPATH", "")]).strip(":"),
                 "REDIS_URL": beside.environment["REDIS_URL"] if beside else self.redis_url(),
             }
             catcher = await _mail_server(names, mail, stack)

@@ -32,6 +32,11 @@ class Fault:
     seconds: float = 0
     amount: float = 0
 
+    @property
+    def parts_workers_from_postgres(self) -> bool:
+        """Whether a mail that was handed over may now remain without its note, and so go out again."""
+        return self.target.startswith(("worker", "postgres"))
+
     def __str__(self) -> str:
         lasting = f" for {self.seconds:g} s" if self.seconds else ""
         much = f" ({self.amount:g})" if self.amount else ""
