@@ -181,6 +181,35 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(python=False)
+def chaos(session: nox.Session) -> None:
+    """
+    Kill, crash, cut and black-hole while clients insist, for some five minutes; `-- --long` for 50,000 commands.
+
+    Further arguments go to pytest: `-- --chaos-seed N` lets the faults of a failed run strike again.
+    """
+    long = [
+        "tests/chaos/test_kill_nine.py",
+        "--chaos-scale",
+        "long",
+        "-o",
+        "faulthandler_timeout=0",
+        "-k",
+        "whoever",
+    ]
+    gate = ["tests/chaos", "--chaos-scale", "gate", "-o", "faulthandler_timeout=0"]
+    rest = [argument for argument in session.posargs if argument != "--long"]
+    session.run("pytest", *(long if "--long" in session.posargs else gate), *rest)
+
+
+@nox.session(python=False)
+def planted(session: nox.Session) -> None:
+    """
+    Plant the bugs of tests/chaos/planted/ one at a time; a test must go red for each.
+    """
+    session.run("python", "tools/planted.py", *session.posargs)
+
+
+@nox.session(python=False)
 def coverage(session: nox.Session) -> None:
     """
     The tests once more, measured, child processes too, which takes twice as long; fails below the gate.

@@ -338,7 +338,9 @@ class Factory:
             paths = stack.enter_context(plugins_installed(*sources, into=home / "plugins"))
             source = {
                 **_test_settings(home, names),
-                "PYTHONPATH": os.pathsep.join([*map(str, paths), os.environ.get("PYTHONPATH", "")]).strip(":"),
+                "PYTHONPATH": os.pathsep.join([*map(str, paths), os.environ.get("PYTHONPATH", "")]).strip(
+                    ":"
+                ),
                 "REDIS_URL": beside.environment["REDIS_URL"] if beside else self.redis_url(),
             }
             catcher = await _mail_server(names, mail, stack)
