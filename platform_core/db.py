@@ -130,7 +130,8 @@ class AggregateMap(Generic[A]):
         aggregate: a dataclass derived from `Aggregate`; it knows nothing of this.
         table: columns of the same names as the fields, `aggregate_columns()` among them.
         name: stored with events and in the audit trail: `user_management.user`.
-        convert: field → (to the column, from the column), for value objects.
+        convert: field → (to the column, from the column), for value objects: `{"url": (str, WebAddress)}` keeps
+            `Bookmark.url: WebAddress` as text. Neither is called with None: a value object that is missing is NULL.
         children: sets kept in tables of their own.
         secret: columns whose values the audit trail must not show.
         constraints: constraint or unique index name → the domain error that its violation means.
@@ -176,7 +177,8 @@ class AggregateMap(Generic[A]):
         """Make the aggregate that a row of `select()` describes."""
         values = {name: row[name] for name in self.fields}
         for name, (_, from_column) in self.convert.items():
-            values[name] = from_column(values[name])
+            if values[name] is not None:
+                values[name] = from_column(values[name])
         for child in self.children:
             values[child.attribute] = set(row[child.attribute] or ())
         aggregate = self.aggregate(**values)
@@ -187,7 +189,8 @@ class AggregateMap(Generic[A]):
         """Return every row that `aggregate` amounts to now, keyed by table and identity."""
         values = {name: getattr(aggregate, name) for name in self.fields}
         for name, (to_column, _) in self.convert.items():
-            values[name] = to_column(values[name])
+            if values[name] is not None:
+                values[name] = to_column(values[name])
         for name in self._json:
             values[name] = copy.deepcopy(values[name])
         rows = {(self.table.fullname, aggregate.id): Row(self.table, {"id": aggregate.id}, values)}

@@ -227,7 +227,15 @@ class Seed:
     Attributes:
         name: stable, unique in the plugin; the ledger remembers it.
         tier: essential is safe in production.
-        run: `async def run(execute, …ports)`; goes through commands; running it again changes nothing.
+        run: parameters are provided by type, as a handler's are: `Execute`, kernel ports, settings, public services.
+            Nothing around it is one transaction: each command commits for itself, so a seed that fails half-way keeps
+            what it did, and the next run goes on. Running it again changes nothing: "ensure", not "create".
+
+    Example:
+        async def make_board(execute: Execute) -> None:
+            await execute(EnsureBoard(name="Everything"))
+
+        Seed(name="board", tier=Tier.ESSENTIAL, run=make_board)
     """
 
     name: str

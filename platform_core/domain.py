@@ -28,6 +28,7 @@ __all__ = [
     "Refused",
     "Specification",
     "Where",
+    "body",
     "new_id",
     "snake_case",
 ]
@@ -53,6 +54,30 @@ def new_id() -> UUID:
 def snake_case(class_name: str) -> str:
     """`RegisterUser` → `register_user`: the stable wire form of a class's own name."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", class_name).lower()
+
+
+def body(shape: type[T]) -> type[T]:
+    """
+    Mark what a route reads from a request's body without being a command: unknown keys are refused, as a command's are.
+
+    Args:
+        shape: a dataclass; or, for PATCH, a `TypedDict` of `typing_extensions` with `total=False`: what is absent
+            stays, and null clears what may be None. It is the HTTP body and a field of the command.
+
+    Example:
+        @body
+        class ProjectChanges(TypedDict, total=False):
+            title: Annotated[str, Len(1, 200)]
+            note: Annotated[str, Len(0, 2000)] | None
+
+        @dataclass(frozen=True, kw_only=True)
+        class UpdateProject(Command[ProjectView]):
+            project_id: UUID
+            changes: ProjectChanges
+    """
+    marked: Any = shape
+    marked.__pydantic_config__ = {"extra": "forbid"}
+    return shape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -162,8 +162,17 @@ def register_cli() -> typer.Typer:  # type: ignore[empty-body]  # as above
     Offer a group of commands, `platform <group> …`, named as the Typer application is.
 
     The manifest announces it (`[commands]`, then `users = "Accounts, from the command line."`), so that help can
-    list it without importing the plugin. A command that needs the platform asks for it:
-    `platform_core.cli.with_kernel(lambda kernel: kernel.bus.execute(CreateAdmin(…)))`.
+    list it without importing the plugin. A command is a synchronous function; one that needs the platform asks for it
+    by `platform_core.cli.with_kernel`, acts as the platform itself, and prints what came of it. An error that it lets
+    through ends the process with 1 and the error's message.
+
+    Example, in presentation, from which this hook imports it when it is called:
+        commands = typer.Typer(name="users", help="Accounts.", no_args_is_help=True)
+
+        @commands.command(help="Make an administrator.", epilog="Example: platform users create-admin ada@example.com")
+        def create_admin(email: Annotated[str, typer.Argument(help="Whose account it is.")]) -> None:
+            with_kernel(lambda kernel: kernel.bus.execute(CreateAdmin(email=email)))
+            typer.echo(f"{email} may do everything.")
 
     When called: only when a command line names a group that this plugin's manifest announces.
     Return: a Typer application with its `name` set; each command's help has an example.

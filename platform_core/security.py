@@ -53,6 +53,20 @@ class Principal:
         if not self.can(permission):
             raise Forbidden(f"This needs the permission {permission}.")
 
+    def require_user(self) -> UUID:
+        """
+        Insist on somebody who has an account, and return who it is.
+
+        Raises:
+            Unauthenticated: a visitor.
+            Forbidden: the platform itself, which has nothing of its own: a job, a seed, the command line.
+        """
+        if self.user_id is not None:
+            return self.user_id
+        if not self.is_authenticated:
+            raise Unauthenticated
+        raise Forbidden(f"This is for users, and {self.label} is none.")
+
 
 ANONYMOUS: Final = Principal(label="anonymous")
 SYSTEM: Final = Principal(permissions=frozenset({EVERYTHING}), label="system")

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import typer
 
 from platform_core import ENTRY_POINT_GROUP, PROJECT_NAME
-from platform_core.cli._output import command_of, note
+from platform_core.cli._output import note
 
 _PATIENCE_SECONDS: Final = 5.0
 
@@ -70,7 +70,7 @@ def command(name: str, reserved: Container[str]) -> Any:
             app = hook()  # type: ignore[misc]  # the marker above says that it is a function
             if not isinstance(app, typer.Typer) or app.info.name != name:
                 raise TypeError(f"register_cli returned no typer.Typer(name={name!r})")
-            return command_of(app)
+            return typer.main.get_group(app)  # a group with one command is a group, too
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a plugin raises costs only its own commands

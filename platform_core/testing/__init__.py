@@ -20,6 +20,13 @@ Servers are started as child processes unless `TEST_DATABASE_URL` (its role may 
 `TEST_REDIS_URL` (its databases are emptied, one for each xdist worker) name others. All xdist workers share them.
 `TEST_UPGRADE_COMMAND` migrates databases further, with the next release of what is tested.
 
+A project of its own needs three settings of pytest; the first lets tests and fixtures be `async def` without a mark:
+
+    [tool.pytest.ini_options]
+    asyncio_mode = "auto"
+    asyncio_default_fixture_loop_scope = "function"    # a loop for each test, as the platform is one's own
+    filterwarnings = ["error"]                         # a warning of today is an error of tomorrow's release
+
 What a plugin needs to start under test is told by itself: `settings_for_tests()` in its module `testing` returns
 environment variables, such as throw-away keys.
 """

@@ -23,8 +23,10 @@ from platform_core._discovery import read_manifest
 from platform_core._engines import libpq_url
 from platform_core._migrations import upgrade
 from platform_core._outbox import EventCodec
+from platform_core._seeds import HIGHEST_TIER, run_seeds
 from platform_core.app import Kernel
 from platform_core.context import Context, bind
+from platform_core.declarations import Tier
 from platform_core.domain import Command, Event, Query
 from platform_core.errors import StartupError
 from platform_core.security import SYSTEM, Principal
@@ -137,6 +139,53 @@ class RunningPlatform:
             for delivery in await self.deliveries()
             if before.get(delivery.id, ("pending", 0)) != (delivery.status, delivery.attempts_count)
         ]
+
+    async def redeliver(self, handler: str) -> list[StoredDelivery]:
+        """
+        Let everything that a handler has finished come to it once more.
+
+        A worker that dies at the wrong moment does the same; a good handler leaves everything as it was.
+
+        Args:
+            handler: the subscription's name, or the wire name of a task's command.
+
+        Returns: the handler's deliveries, as they stand after the repetition.
+
+        Raises:
+            LookupError: it has finished nothing yet.
+
+        Example:
+            await p.deliver()
+            [again] = await p.redeliver("bookmarks.first_bookmark")
+            assert again.status == "done"
+            assert len(await p.events(BookmarkKept)) == 1
+        """
+        finished = await self.sql(
+            "UPDATE platform.deliveries SET status = 'pending', available_at = now(), finished_at = NULL"
+            " WHERE handler = %(handler)s AND status = 'done' RETURNING id",
+            handler=handler,
+        )
+        if not finished:
+            known = ", ".join(sorted({delivery.handler for delivery in await self.deliveries()})) or "none"
+            raise LookupError(f"{handler} has finished nothing yet; handlers with deliveries are: {known}")
+        repeated = {row["id"] for row in finished}
+        await self.deliver()
+        return [delivery for delivery in await self.deliveries(handler) if delivery.id in repeated]
+
+    async def seed(self, tier: Tier = Tier.ESSENTIAL) -> None:
+        """
+        Run the seeds of the loaded modules as `platform seed` would, in plugin order, those of the tiers below too.
+
+        Raises:
+            SeedFailed: with the seed, and why.
+
+        Example:
+            for _ in range(2):  # the second time changes nothing
+                await p.seed(Tier.TEST)
+        """
+        environment = next(name for name, highest in HIGHEST_TIER.items() if highest is tier)
+        for module in self.kernel.declared:
+            await run_seeds(self.kernel, environment, module=module)
 
     async def _make_due(self) -> bool:
         made = await self.sql(

@@ -22,10 +22,6 @@ from platform_core import hookimpl
 
 app = typer.Typer(name="greet", no_args_is_help=True)
 
-@app.callback()
-def group() -> None:
-    "Greetings."
-
 @app.command(epilog="Example: platform greet hello")
 def hello() -> None:
     "Say hello."

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 from uuid import UUID
 
 import httpx2
@@ -30,7 +30,7 @@ from platform_core.cache import Gate, Redis
 from platform_core.clock import SystemClock
 from platform_core.context import Context, bind, current
 from platform_core.db import AggregateMap, Cursors, Reads, Repository, aggregate_columns, module_metadata
-from platform_core.domain import Aggregate, Command, Page, PageRequest, Refused, new_id
+from platform_core.domain import Aggregate, Command, Page, PageRequest, Refused, body, new_id
 from platform_core.embedded import embedded_services
 from platform_core.errors import DomainError, Forbidden, InvalidInput, Kind, NotFound, Unauthenticated
 from platform_core.http import Ask, Caller, Execute, PageParams, Router
@@ -83,9 +83,9 @@ class RefuseWidget(Command[WidgetView]):
     name: Annotated[str, Len(1, 50)]
 
 
+@body
 @dataclass(frozen=True, kw_only=True)
 class NewName:
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
     name: Annotated[str, Len(1, 50)]
 
 

@@ -14,6 +14,7 @@ import pytest
 from ledger.application import Deposit, GetAccount, OpenAccount, RequestReport
 from ledger.contracts import AccountOpened
 
+from platform_core.declarations import Tier
 from platform_core.domain import new_id
 from platform_core.errors import MigrationFailed, StartupFailed
 from platform_core.security import Principal
@@ -99,6 +100,45 @@ async def test_events_deliveries_jobs_and_lines_can_be_looked_at(p: RunningPlatf
     assert job.command == {"account_id": str(account.id)}
     assert [line.action for line in await p.audit()] == ["ledger.open_account", "ledger.request_report"]
     assert {d.status for d in await p.deliver()} == {"done"}
+
+
+async def test_a_finished_delivery_can_come_again(p: RunningPlatform) -> None:
+    await p.execute(OpenAccount(owner="Ada"))
+    with pytest.raises(LookupError, match=r"nothing yet; handlers with deliveries are: ledger\.greet_owner"):
+        await p.redeliver("ledger.greet_owner")
+    await p.deliver()
+    [again] = await p.redeliver("ledger.greet_owner")
+    assert (again.status, again.attempts_count) == ("done", 2)
+    with pytest.raises(LookupError, match=r"ledger\.greet_owner"):
+        await p.redeliver("ledger.misspelt")
+
+
+async def test_the_seeds_of_the_loaded_modules_run_up_to_a_tier(platform: PlatformFactory) -> None:
+    source = PluginSource(
+        name="sown",
+        files={
+            "plugin.py": """
+from platform_core import hookimpl
+from platform_core.declarations import Seed, Tier
+
+async def run(): ...
+
+@hookimpl
+def register_seeds():
+    return [Seed(name=tier.name.lower(), tier=tier, run=run) for tier in Tier]
+""",
+        },
+    )
+    async with platform(extra=[source]) as p:
+
+        async def runs() -> dict[str, int]:
+            return {row["name"]: row["runs_count"] for row in await p.sql("SELECT * FROM platform.seeds")}
+
+        await p.seed()
+        assert await runs() == {"essential": 1}
+        await p.seed(Tier.DEVELOPMENT)
+        await p.seed(Tier.TEST)
+        assert await runs() == {"essential": 3, "development": 2, "test": 1}
 
 
 async def test_one_can_act_as_somebody(p: RunningPlatform) -> None:

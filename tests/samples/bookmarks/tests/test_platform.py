@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from bookmarks import BookmarkKept
 from bookmarks.application import EnsureBookmark, ImportBookmarks, ListBookmarks, PurgeBookmarks
-from bookmarks.seeds import SEEDS
 
+from platform_core.declarations import Tier
 from platform_core.domain import PageRequest, new_id
 from platform_core.security import Principal
 from platform_core.testing import RunningPlatform, scenario
@@ -35,11 +35,7 @@ async def test_whoever_registers_finds_one_bookmark_there(p: RunningPlatform) ->
 async def test_an_event_that_comes_twice_gives_one_bookmark(p: RunningPlatform) -> None:
     await p.client.post("/api/v1/users/register", json=ADA)
     await p.deliver()
-    await p.sql(
-        "UPDATE platform.deliveries SET status = 'pending', available_at = now()"
-        " WHERE handler = 'bookmarks.first_bookmark'"
-    )
-    [again] = [done for done in await p.deliver() if done.handler == "bookmarks.first_bookmark"]
+    [again] = await p.redeliver("bookmarks.first_bookmark")
     assert again.status == "done"
     assert len(await p.events(BookmarkKept)) == 1
 
@@ -58,9 +54,12 @@ async def test_nobody_keeps_bookmarks_whom_user_management_does_not_know(p: Runn
 
 
 async def test_seeds_may_run_again(p: RunningPlatform) -> None:
+    counts = []
     for _ in range(2):
-        for seed in SEEDS:
-            await p.kernel.call("bookmarks", seed.run)
+        await p.seed(Tier.TEST)
+        [row] = await p.sql("SELECT count(*) AS n FROM bookmarks.bookmarks")
+        counts.append(row["n"])
+    assert counts == [33, 33]
 
 
 async def test_an_import_skips_what_is_kept_already(p: RunningPlatform, eve: Account) -> None:

@@ -12,7 +12,6 @@ from notification.application.ports import PreferencesRepository
 from notification.contracts import PreferencesView, QuietHours
 from notification.domain import Preferences, check_preferences
 from platform_core.domain import Command, Query, new_id
-from platform_core.errors import Unauthenticated
 from platform_core.ports import Clock
 from platform_core.security import Principal
 
@@ -54,9 +53,8 @@ async def set_preferences(
     Raises:
         InvalidInput: a channel, kind or time zone that does not exist.
     """
-    if principal.user_id is None:
-        raise Unauthenticated
-    stored = (await preferences.of_users([principal.user_id])).get(principal.user_id)
+    user_id = principal.require_user()
+    stored = (await preferences.of_users([user_id])).get(user_id)
     check_preferences(
         channels=command.channels,
         kinds=command.kinds,
@@ -67,7 +65,7 @@ async def set_preferences(
     )
     now = clock.now()
     if stored is None:
-        stored = Preferences(id=new_id(), created_at=now, updated_at=now, user_id=principal.user_id)
+        stored = Preferences(id=new_id(), created_at=now, updated_at=now, user_id=user_id)
         preferences.add(stored)
     stored.change(now, channels=command.channels, kinds=command.kinds, quiet_hours=command.quiet_hours)
     return preferences_view(catalogue, stored.channels, stored.kinds, command.quiet_hours)

@@ -13,7 +13,7 @@ from notification.application.catalogue import Catalogue
 from notification.application.ports import Renderer, TemplateRepository
 from notification.contracts import PreviewView, TemplateSource, TemplateView
 from notification.domain import Template
-from platform_core.domain import Command, Page, PageRequest, Query, new_id
+from platform_core.domain import Command, Page, PageRequest, Query, body, new_id
 from platform_core.errors import InvalidInput
 from platform_core.ports import Clock
 
@@ -56,6 +56,7 @@ class CreateTemplate(Command[TemplateView]):
     html: Html | None = None
 
 
+@body
 @dataclass(frozen=True)
 class TemplateContent:
     """A template as a whole."""
@@ -66,8 +67,6 @@ class TemplateContent:
     subject: Subject
     text: Text
     html: Html | None = None
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # pydantic reads it from the class; nobody changes it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +84,7 @@ class DeleteTemplate(Command[None]):
     template_id: UUID
 
 
+@body
 @dataclass(frozen=True)
 class Draft:
     """
@@ -98,8 +98,6 @@ class Draft:
     text: Text | None = None
     html: Html | None = None
     data: Annotated[dict[Annotated[str, Len(1, 50)], Annotated[str, Len(0, 2000)]], Len(0, 50)] | None = None
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  # as above
 
 
 @dataclass(frozen=True, kw_only=True)

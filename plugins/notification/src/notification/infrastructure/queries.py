@@ -21,7 +21,7 @@ from notification.contracts import (
 from notification.infrastructure.tables import email_logs, notification_preferences, templates
 from platform_core.db import Reads
 from platform_core.domain import Page
-from platform_core.errors import NotFound, Unauthenticated
+from platform_core.errors import NotFound
 from platform_core.security import Principal
 
 _LOG_COLUMNS = (
@@ -57,11 +57,9 @@ async def get_preferences(
     query: GetPreferences, principal: Principal, reads: Reads, catalogue: Catalogue
 ) -> PreferencesView:
     """Return the caller's preferences, or the defaults."""
-    if principal.user_id is None:
-        raise Unauthenticated
     table = notification_preferences
     statement = select(table.c.channels, table.c.kinds, table.c.quiet_hours)
-    row = await reads.one(statement.where(table.c.user_id == principal.user_id))
+    row = await reads.one(statement.where(table.c.user_id == principal.require_user()))
     if row is None:
         return preferences_view(catalogue, {}, {}, None)
     quiet_hours = QuietHours(**row["quiet_hours"]) if row["quiet_hours"] else None

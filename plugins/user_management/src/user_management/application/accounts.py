@@ -11,8 +11,8 @@ from uuid import UUID
 from annotated_types import Len
 from typing_extensions import TypedDict
 
-from platform_core.domain import Command, new_id
-from platform_core.errors import FieldError, InvalidInput, Unauthenticated
+from platform_core.domain import Command, body, new_id
+from platform_core.errors import FieldError, InvalidInput
 from platform_core.ports import Clock, Standings
 from platform_core.security import Principal
 from user_management.application.ports import (
@@ -141,10 +141,9 @@ async def invite_user(
     return user_view(user, [MEMBER, *(role.name for role in further)])
 
 
+@body
 class ProfileChanges(TypedDict, total=False):
     """What a user may change of themselves; what is absent stays, null clears."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  # pydantic's own way to configure a TypedDict
 
     username: Username
     full_name: FullName | None
@@ -169,7 +168,7 @@ async def update_me(
     principal: Principal,
     clock: Clock,
 ) -> UserProfileView:
-    user, changes, now = await users.get(own_id(principal)), command.changes, clock.now()
+    user, changes, now = await users.get(principal.require_user()), command.changes, clock.now()
     _rename(user, changes, now)
     if changes.keys() & {"locale", "timezone", "phone_number", "avatar_url"}:
         timezone = changes.get("timezone", user.timezone)
@@ -183,10 +182,9 @@ async def update_me(
     return profile_view(user, [role.name for role in await roles.find_by_ids(user.role_ids)])
 
 
+@body
 class UserChanges(TypedDict, total=False):
     """What an administrator may change of an account; what is absent stays."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  # as above
 
     username: Username
     full_name: FullName | None
@@ -415,18 +413,6 @@ def profile_view(user: User, roles: Iterable[str]) -> UserProfileView:
         phone_number=user.phone_number,
         avatar_url=user.avatar_url,
     )
-
-
-def own_id(principal: Principal) -> UUID:
-    """
-    Return who asks.
-
-    Raises:
-        Unauthenticated: nobody who has an account.
-    """
-    if principal.user_id is None:
-        raise Unauthenticated
-    return principal.user_id
 
 
 async def _keep_an_administrator(user: User, users: UserRepository) -> None:

@@ -18,7 +18,6 @@ from user_management.application.accounts import (
     VERIFICATION,
     Email,
     Password,
-    own_id,
 )
 from user_management.application.ports import (
     Formats,
@@ -64,7 +63,7 @@ async def change_password(
     clock: Clock,
 ) -> Refused | None:
     """The other sessions end. Guessing the current password counts like a failed login."""
-    user, now = await users.get(own_id(principal)), clock.now()
+    user, now = await users.get(principal.require_user()), clock.now()
     policy.check(command.new_password, email=user.email, username=user.username, name="new_password")
     seconds = await failures.locked_for(user.email)
     if seconds is not None:
@@ -190,7 +189,7 @@ async def request_email_verification(
     clock: Clock,
 ) -> None:
     """Nothing happens where the address is proven, or where enough mails were sent lately."""
-    user, now = await users.get(own_id(principal)), clock.now()
+    user, now = await users.get(principal.require_user()), clock.now()
     if user.email_verified or await _has_enough(links, user, VERIFICATION, settings, now):
         return
     verification_id = new_id()

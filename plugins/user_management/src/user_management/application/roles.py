@@ -9,7 +9,7 @@ from uuid import UUID
 from annotated_types import Len
 from typing_extensions import TypedDict
 
-from platform_core.domain import Command, new_id
+from platform_core.domain import Command, body, new_id
 from platform_core.ports import Clock, Permissions, Standings
 from platform_core.security import EVERYTHING, Principal
 from user_management.application.accounts import RoleName
@@ -47,10 +47,9 @@ async def create_role(
     return role_view(role)
 
 
+@body
 class RoleChanges(TypedDict, total=False):
     """What may be changed of a role; what is absent stays."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  # pydantic's own way to configure a TypedDict
 
     name: RoleName
     description: Description | None

@@ -12,7 +12,6 @@ from annotated_types import Len
 from platform_core.domain import Command, Refused, new_id
 from platform_core.ports import Clock, Outbox, Standings
 from platform_core.security import Principal
-from user_management.application.accounts import own_id
 from user_management.application.ports import (
     LoginFailures,
     MailedLinks,
@@ -153,7 +152,7 @@ async def log_out(
     command: LogOut, sessions: Sessions, standings: Standings, principal: Principal, clock: Clock
 ) -> None:
     """Its tokens stop working at once, on every process; of two who log out at once both are told so."""
-    user_id = own_id(principal)
+    user_id = principal.require_user()
     if principal.session_id is not None:
         sessions.end(
             principal.session_id, user_id=user_id, reason="logout", now=clock.now(), must_exist=False
@@ -171,7 +170,9 @@ class EndSession(Command[None]):
 async def end_session(
     command: EndSession, sessions: Sessions, standings: Standings, principal: Principal, clock: Clock
 ) -> None:
-    sessions.end(command.session_id, user_id=own_id(principal), reason="ended_by_user", now=clock.now())
+    sessions.end(
+        command.session_id, user_id=principal.require_user(), reason="ended_by_user", now=clock.now()
+    )
     standings.revoke(sessions=[command.session_id])
 
 

@@ -26,7 +26,6 @@ from user_management.application import (
     UpdateUser,
     UserChanges,
 )
-from user_management.application.accounts import own_id
 from user_management.contracts import UserProfileView, UserView
 from user_management.domain import (
     EmailTaken,
@@ -59,7 +58,7 @@ async def register(command: RegisterUser, execute: Execute) -> UserView:
 
 @router.get("/users/me", summary="Read one's own account and profile")
 async def get_me(ask: Ask, caller: Caller) -> UserProfileView:
-    return await ask(GetProfile(user_id=own_id(caller)))
+    return await ask(GetProfile(user_id=caller.require_user()))
 
 
 @router.patch("/users/me", raises=(UsernameTaken,), summary="Change one's own names and profile")

@@ -14,11 +14,6 @@ from user_management.domain.passwords import SHORTEST
 commands: Final = typer.Typer(name="users", help="Accounts: make an administrator.", no_args_is_help=True)
 
 
-@commands.callback()
-def _group() -> None:
-    """Accounts: make an administrator."""
-
-
 @commands.command(epilog="Example: platform users create-admin ada@example.com --username ada")
 def create_admin(
     email: str = typer.Argument(help="The administrator's e-mail address."),

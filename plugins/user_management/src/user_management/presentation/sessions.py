@@ -19,7 +19,6 @@ from user_management.application import (
     TokensView,
     VerifyEmail,
 )
-from user_management.application.accounts import own_id
 from user_management.contracts import SessionView
 from user_management.domain import (
     InvalidCredentials,
@@ -61,7 +60,7 @@ async def log_out(execute: Execute) -> None:
 
 @router.get("/auth/sessions", raises=(Unauthenticated,), summary="List one's own sessions")
 async def list_sessions(ask: Ask, caller: Caller, page: PageParams) -> Page[SessionView]:
-    return await ask(ListSessions(user_id=own_id(caller), current_id=caller.session_id, page=page))
+    return await ask(ListSessions(user_id=caller.require_user(), current_id=caller.session_id, page=page))
 
 
 @router.delete("/auth/sessions/{session_id}", raises=(NotFound,), summary="End one of one's own sessions")

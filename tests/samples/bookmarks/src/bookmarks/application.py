@@ -17,8 +17,8 @@ from typing_extensions import TypedDict
 from bookmarks.contracts import BookmarkId, BookmarkView, SharedBookmarkView
 from bookmarks.domain import Bookmark, BookmarkNotFound, WebAddress
 from bookmarks.settings import BookmarksSettings
-from platform_core.domain import Command, Page, PageRequest, Query, new_id
-from platform_core.errors import NotFound, Unauthenticated
+from platform_core.domain import Command, Page, PageRequest, Query, body, new_id
+from platform_core.errors import NotFound
 from platform_core.ports import Clock
 from platform_core.security import Principal
 from user_management import UserDeleted, UserDirectory, UserRegistered
@@ -67,7 +67,7 @@ async def keep_bookmark(
     """Whether the link is kept already is decided by the database at the commit."""
     bookmark = Bookmark.keep(
         bookmark_id=new_id(),
-        owner_id=_own_id(principal),
+        owner_id=principal.require_user(),
         url=WebAddress.parse(command.url),
         title=command.title,
         now=clock.now(),
@@ -76,10 +76,9 @@ async def keep_bookmark(
     return view(bookmark)
 
 
+@body
 class BookmarkChanges(TypedDict, total=False):
     """What may be changed; what is absent stays, and null empties."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  # pydantic's own way to configure a TypedDict
 
     title: Title
     note: Note | None
@@ -228,15 +227,9 @@ def view(bookmark: Bookmark) -> BookmarkView:
     )
 
 
-def _own_id(principal: Principal) -> UUID:
-    if principal.user_id is None:  # the platform itself keeps no bookmarks
-        raise Unauthenticated
-    return principal.user_id
-
-
 async def _own(bookmarks: BookmarkRepository, bookmark_id: BookmarkId, principal: Principal) -> Bookmark:
     bookmark = await bookmarks.get(bookmark_id)
-    if bookmark.owner_id != _own_id(principal):
+    if bookmark.owner_id != principal.require_user():
         raise BookmarkNotFound
     return bookmark
 

@@ -76,11 +76,6 @@ async def delete_bookmark(bookmark_id: UUID, execute: Execute) -> None:
 commands: Final = typer.Typer(name="bookmarks", help="Links worth keeping.", no_args_is_help=True)
 
 
-@commands.callback()
-def _group() -> None:
-    """Links worth keeping."""
-
-
 @commands.command("import", epilog="Example: platform bookmarks import anna links.txt")
 def import_(
     username: Annotated[str, typer.Argument(help="Whose bookmarks they become.")],
