@@ -445,6 +445,8 @@ class Hooks:
         self._spec_owners = dict.fromkeys(_spec_names(hookspecs), KERNEL)
         for plugin in self.plugins:
             self._import(plugin)
+        self._add_hookspecs()
+        self._register()
         self._check_hooks()
         self.settle()
 
@@ -515,21 +517,23 @@ class Hooks:
             assert plugin.entry_point is not None  # noqa: S101  # only built-in plugins come imported
             with self._guarded(plugin, f"importing {plugin.entry_point.value}"):
                 plugin.module = importlib.import_module(plugin.entry_point.module)
-        if plugin.module is not None:
-            self._manager.register(plugin.module, plugin.name)
-            if self._implementation(plugin, "register_hookspecs") is not None:
-                self._add_hookspecs(plugin, self.collect_one(plugin, "register_hookspecs"))
 
-    def _add_hookspecs(self, plugin: Plugin, module: ModuleType | None) -> None:
-        if module is None:
-            return
-        for name in _spec_names(module):
-            owner = self._spec_owners.setdefault(name, plugin.name)
-            if owner != plugin.name:
-                problem = f"it declares the hook {name}, which {owner} declares already"
+    def _add_hookspecs(self) -> None:
+        """Make the hooks known that plugins publish; all of them are imported, so that their order decides nothing."""
+        for plugin in self.claimants:
+            specs = self.collect_one(plugin, "register_hookspecs")
+            taken = [name for name in _spec_names(specs) if name in self._spec_owners] if specs else []
+            for name in taken:
+                problem = f"{self._spec_owners[name]} and {plugin.name} both declare the hook {name}"
                 self.fail(plugin, NameCollision(plugin.name, problem, f"name it {plugin.name}_{name}"))
-                return
-        self._manager.add_hookspecs(module)
+            if specs is not None and not taken:
+                self._spec_owners |= dict.fromkeys(_spec_names(specs), plugin.name)
+                self._manager.add_hookspecs(specs)
+
+    def _register(self) -> None:
+        for plugin in self.active:
+            with self._guarded(plugin, "registering its hooks"):
+                self._manager.register(plugin.module, plugin.name)
 
     def _check_hooks(self) -> None:
         for plugin in self.active:

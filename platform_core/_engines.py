@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+import psycopg.conninfo
+from pydantic import SecretStr
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -125,7 +127,7 @@ class Engines:
             secret = settings.read_database_url if key.purpose == "replica" else settings.database_url
             assert secret is not None  # noqa: S101  # `_get` is only asked for configured purposes
             return await psycopg.AsyncConnection.connect(
-                libpq_url(secret.get_secret_value()),
+                _address(secret),
                 autocommit=True,
                 application_name=f"platform/{key.module}/{key.purpose}",
                 connect_timeout=settings.database_connect_timeout_seconds,
@@ -156,6 +158,17 @@ class Engines:
             escaped = role.replace("\\", r"\\").replace(" ", r"\ ")
             parts.append(f"-c role={escaped}")
         return " ".join(parts)
+
+
+def _address(secret: SecretStr) -> str:
+    try:
+        address = libpq_url(secret.get_secret_value())
+        psycopg.conninfo.conninfo_to_dict(address)
+    except (OSError, psycopg.ProgrammingError) as error:  # its file is being replaced just now
+        raise Unavailable(
+            "The database is away: its address cannot be read.", retry_after_seconds=1
+        ) from error
+    return address
 
 
 def libpq_url(url: str) -> str:

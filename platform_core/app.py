@@ -277,9 +277,9 @@ class Kernel:
         Args:
             listen: a worker's `wake`; called when Redis rings.
         """
-        self._bell = Bell(self.settings, listen)
-        self._wake = listen
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._fall_silent)
+            self._bell, self._wake = Bell(self.settings, listen), listen
             stack.push_async_callback(self.engines.close)
             stack.push_async_callback(self.redis.close)
             stack.callback(self.storage.close)
@@ -291,6 +291,9 @@ class Kernel:
             await stack.enter_async_context(self.wiring.started(self._starting))
             self._drop_failed()
             yield self
+
+    def _fall_silent(self) -> None:
+        self._bell, self._wake = None, None
 
     async def _settle_with_database(self) -> None:
         """Learn the modules' roles, and set optional modules aside whose tables are not what this build needs."""
@@ -312,9 +315,9 @@ class Kernel:
         while True:
             try:
                 return await read_database(self.settings.database_url.get_secret_value(), self.migrations)
-            except psycopg.OperationalError as error:
+            except (psycopg.OperationalError, OSError) as error:
                 if waited >= _DATABASE_PATIENCE_SECONDS:
-                    problem = "PostgreSQL does not answer"
+                    problem = "PostgreSQL does not answer, or its address cannot be read"
                     raise OperationError(f"{problem}: {str(error).strip()}; check DATABASE_URL") from error
                 logger.warning("waiting for PostgreSQL", error=str(error).strip())
                 waited += 1

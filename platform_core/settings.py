@@ -7,6 +7,7 @@ plugin's own model. Values flow down from there as constructor arguments.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,14 +31,21 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class SecretFile(SecretStr):
-    """A secret that lives in a mounted file and is read anew each time, so that it rotates without a restart."""
+    """
+    A secret that lives in a mounted file and is read anew each time, so that it rotates without a restart.
+
+    For a moment, while somebody replaces it, the file may be missing or empty: reading it then raises OSError.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__("")
         self.path = path
 
     def get_secret_value(self) -> str:
-        return self.path.read_text(encoding="utf-8").strip()
+        secret = self.path.read_text(encoding="utf-8").strip()
+        if not secret:
+            raise OSError(errno.ENODATA, "the file of a secret is empty", str(self.path))
+        return secret
 
     def __len__(self) -> int:
         return len(self.get_secret_value())
@@ -357,6 +365,9 @@ def _validate(owner: str, model: type[M], variables: Mapping[str, str], source: 
             values[key] = source[variable]
     try:
         return model.model_validate(values)
+    except OSError as error:  # a rule wanted to see a secret
+        problem = f"{error.filename} cannot be read: {error.strerror}"
+        raise InvalidSettings(owner, problem, "write the secret into it, readable for this account") from None
     except ValidationError as error:
         problems = "; ".join(
             _describe(variables, detail) for detail in error.errors(include_input=False, include_url=False)

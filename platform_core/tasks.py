@@ -117,8 +117,9 @@ class Bell:
 
     async def _forever(self, serve: Callable[[_Broker], Any]) -> None:
         while True:
-            broker = self._broker()
+            broker: _Broker | None = None
             try:
+                broker = self._broker()  # reads the address, whose file may be missing for a moment
                 await serve(broker)
             except asyncio.CancelledError:
                 raise
@@ -127,8 +128,9 @@ class Bell:
                     logger.warning("redis is away; workers poll", error=type(error).__name__)
                 self.is_reachable = False
             finally:
-                with contextlib.suppress(Exception):
-                    await broker.shutdown()
+                if broker is not None:
+                    with contextlib.suppress(Exception):
+                        await broker.shutdown()
             await asyncio.sleep(0.5)
 
     async def _send(self, broker: _Broker) -> None:

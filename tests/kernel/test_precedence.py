@@ -74,16 +74,34 @@ def authenticate():
     return Guard
 """
 
+HOOKS = "from platform_core.hookspecs import hookspec\n\n@hookspec\ndef vault_doors(): ...\n"
+PUBLISHES = """
+from {name} import hooks
+
+@hookimpl
+def register_hookspecs():
+    return hooks
+"""
+
 VICTIM = PluginSource(
     name="victim",
     manifest='title = "Victim"\nboot = "required"\npaths = ["/vault"]\n',
-    files={"plugin.py": HEAD + TREASURE},
+    files={"plugin.py": HEAD + TREASURE + PUBLISHES.format(name="victim"), "hooks.py": HOOKS},
 )
 
 THEFTS = {
     "a permission": (
         "@hookimpl\ndef register_permissions():\n    return [Permission('vault:open', 'Mine')]",
         "victim and a_thief both declare the permission vault:open",
+    ),
+    "a hook": (
+        PUBLISHES.format(name="a_thief"),
+        "victim and a_thief both declare the hook vault_doors",
+    ),
+    "a hook of the kernel": (
+        "import types\nfrom platform_core import hookspecs\n@hookimpl\ndef register_hookspecs():\n"
+        "    return types.SimpleNamespace(register_routes=hookspecs.register_routes)",
+        "platform and a_thief both declare the hook register_routes",
     ),
     "a route": (
         "router = Router()\n@router.get('/vault/gold', public=True)\nasync def gold() -> str: return 'mine'\n"
@@ -139,7 +157,7 @@ def thief(code: str, *, paths: str = '["/theft", "/vault/gold"]') -> PluginSourc
     return PluginSource(
         name="a_thief",
         manifest=f'title = "Thief"\npaths = {paths}\n',
-        files={"plugin.py": HEAD + code},
+        files={"plugin.py": HEAD + code, "hooks.py": HOOKS},
     )
 
 
@@ -160,6 +178,33 @@ async def test_an_optional_plugin_that_takes_a_required_ones_name_fails_alone(
         # the thief's manifest claims this path too, but somebody who runs owns it
         assert (await p.client.get("/api/v1/vault/gold")).json() == {"whose": "the victim's"}
         assert (await p.client.get("/health/ready")).status_code == 200
+
+
+@pytest.mark.parametrize("boot", ["required", "optional"])
+@pytest.mark.parametrize("names", [("one", "two"), ("two", "one")])
+def test_two_plugins_of_one_standing_that_declare_one_hook_are_both_named(load, boot: str, names) -> None:
+    sources = [
+        PluginSource(
+            name=name,
+            manifest=f'title = "{name}"\nboot = "{boot}"\n',
+            files={"plugin.py": HEAD + PUBLISHES.format(name=name), "hooks.py": HOOKS},
+        )
+        for name in names
+    ]
+    if boot == "required":
+        with pytest.raises(StartupFailed) as failure:
+            load(*sources)
+        assert "one and two both declare the hook vault_doors" in str(failure.value)
+    else:
+        told = failed(load(*sources))
+        assert told.keys() == {"two"}
+        assert "one and two both declare the hook vault_doors" in told["two"]
+
+
+def test_a_hook_that_takes_what_its_declaration_does_not_offer_costs_only_its_plugin(load) -> None:
+    kernel = load(thief("@hookimpl\ndef register_routes(app):\n    return []"), VICTIM)
+    assert failed(kernel).keys() == {"a_thief"}
+    assert "register_routes" in failed(kernel)["a_thief"]
 
 
 def test_an_optional_plugin_that_claims_a_required_ones_path_fails_alone(load) -> None:
