@@ -213,9 +213,11 @@ def planted(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """
     The tests once more, measured, child processes too, which takes twice as long; fails below the gate.
+
+    Whether a test passes is for `tests` to say: measured, everything is slower, and some tests look at the time.
     """
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", *PYTEST)
+    session.run("coverage", "run", "-m", *PYTEST, *session.posargs, success_codes=[0, 1])
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", f"--include={DOMAINS}", f"--fail-under={COVERED_PERCENT}")
 

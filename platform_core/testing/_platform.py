@@ -21,7 +21,7 @@ from psycopg.rows import dict_row
 import platform_core
 from platform_core._discovery import read_manifest
 from platform_core._engines import libpq_url
-from platform_core._migrations import upgrade
+from platform_core._migrations import read_database_sync, upgrade
 from platform_core._outbox import EventCodec
 from platform_core._seeds import HIGHEST_TIER, run_seeds
 from platform_core.app import Kernel
@@ -414,8 +414,10 @@ class Factory:
         migrations = kernel.migrations
 
         def migrate(url: str) -> None:
-            upgrade(url, migrations, roles=True).raise_for_failures()
-            migrate_further(url)
+            # not where the next release's tables are already: an earlier migrator refuses them
+            if read_database_sync(url, migrations).not_ready:
+                upgrade(url, migrations, roles=True).raise_for_failures()
+                migrate_further(url)
 
         if beside is not None:
             await asyncio.to_thread(migrate, beside.database_url)  # this one may have further plugins
