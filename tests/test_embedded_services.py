@@ -363,8 +363,8 @@ def test_root_keeps_the_data_elsewhere_when_the_account_cannot_reach_the_directo
 def test_without_any_program_the_error_says_what_to_install_or_set(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_package_dir", lambda package: None)
-    monkeypatch.setattr(embedded.os, "access", lambda path, mode: False)  # type: ignore[attr-defined]
+    monkeypatch.setattr(embedded.programs, "package_dir", lambda package: None)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(EmbeddedServiceError, match=r"platform-core\[embedded\].*DATABASE_URL"):
         embedded_services(data_dir, redis=False).__enter__()
     with pytest.raises(EmbeddedServiceError, match=r"platform-core\[embedded\].*REDIS_URL"):

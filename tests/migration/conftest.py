@@ -41,7 +41,7 @@ def oldest_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Datab
     if not OLDEST.is_dir():
         pytest.skip("PostgreSQL 15 is not installed on this machine")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "_find_postgres", lambda: OLDEST)
+        patch.setattr(embedded.programs, "find_postgres", lambda: OLDEST)
         server = embedded.embedded_services(tmp_path_factory.mktemp("oldest"), redis=False, durable=False)
         services = server.__enter__()
     with contextlib.ExitStack() as stack:

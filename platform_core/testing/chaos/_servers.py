@@ -17,7 +17,8 @@ from types import TracebackType
 import psycopg
 import redis
 
-from platform_core.embedded import _find_redis, embedded_services
+from platform_core.embedded import embedded_services
+from platform_core.embedded.programs import find_redis
 from platform_core.testing._databases import with_database
 
 PATIENCE_SECONDS = 30.0
@@ -54,7 +55,7 @@ class RedisServer:
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  # the program that the kernel found
-                [str(_find_redis()), *arguments], stdout=log, stderr=log
+                [str(find_redis()), *arguments], stdout=log, stderr=log
             )
         _wait_until(self._answers)
 
