@@ -80,9 +80,13 @@ _READABLE = (
 """Whether this build knows the event; a scalar subquery, so that the planner never reads all events to find out."""
 
 
+_SUSPECT = "(d.lease_token IS NOT NULL AND d.attempts_count >= 2)"
+"""Two workers died while they held it, or were thought to: whatever it is, it may take the next one along."""
+
+
 def _knowing(sql: str) -> TextClause:
-    """Return a statement about deliveries `d` that asks READABLE."""
-    return text(sql.replace("READABLE", _READABLE)).bindparams(
+    """Return a statement about deliveries `d` that asks READABLE or SUSPECT."""
+    return text(sql.replace("READABLE", _READABLE).replace("SUSPECT", _SUSPECT)).bindparams(
         bindparam("handlers", type_=ARRAY(Text)), bindparam("newest", type_=JSONB)
     )
 
@@ -96,7 +100,7 @@ _CLAIM = _knowing(
               SELECT 1 FROM platform.deliveries earlier
               WHERE earlier.status = 'pending' AND earlier.handler = d.handler
                 AND earlier.aggregate_id = d.aggregate_id AND earlier.position < d.position))
-          AND READABLE
+          AND READABLE AND SUSPECT = :suspects
         ORDER BY d.available_at LIMIT :count FOR UPDATE OF d SKIP LOCKED
     ), leased AS (
         UPDATE platform.deliveries d
@@ -127,6 +131,7 @@ async def claim(
     token: UUID,
     count: int,
     lease_seconds: float,
+    suspects: bool = False,
 ) -> list[Delivery]:
     """
     Lease due deliveries of these handlers, oldest first; none of an aggregate whose earlier event still waits.
@@ -138,6 +143,7 @@ async def claim(
         newest: event name → the newest version that this build knows.
         token: of this claim; the same for all of them.
         lease_seconds: after this they are due again unless extended.
+        suspects: only such, or none, whose last two workers died with them; see `has_suspects`.
     """
     with translated():
         async with engine.connect() as connection:
@@ -149,9 +155,26 @@ async def claim(
                     "token": token,
                     "count": count,
                     "lease_seconds": lease_seconds,
+                    "suspects": suspects,
                 },
             )
             return [Delivery(**row) for row in rows.mappings()]
+
+
+async def has_suspects(engine: AsyncEngine, handlers: Sequence[str], newest: Mapping[str, int]) -> bool:
+    """
+    Tell whether something is due that two workers died with.
+
+    They died with everything that they held, so the culprit is among many innocents: each is run alone from then on.
+    """
+    statement = _knowing(
+        "SELECT EXISTS (SELECT 1 FROM platform.deliveries d WHERE d.status = 'pending' AND d.available_at <= now()"
+        " AND SUSPECT AND d.handler = ANY(:handlers) AND READABLE)"
+    )
+    with translated():
+        async with engine.connect() as connection:
+            params = {"handlers": list(handlers), "newest": dict(newest)}
+            return bool(await connection.scalar(statement, params))
 
 
 async def extend(engine: AsyncEngine, leases: Sequence[tuple[UUID, UUID]], *, lease_seconds: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -51,6 +51,7 @@ class Worker:
         self._running: dict[tuple[UUID, UUID], tuple[Delivery, asyncio.Task[None]]] = {}
         self._per_handler: Counter[str] = Counter()
         self._limits = self._concurrency()
+        self._has_suspects = False
 
     def wake(self) -> None:
         """Look for due deliveries now."""
@@ -93,7 +94,9 @@ class Worker:
             claimed = await self._claim()
             total += claimed
             if not claimed and not self._running:
-                return total
+                await self._look_for_suspects()
+                if not self._has_suspects:
+                    return total
             await asyncio.gather(*(task for _, task in self._running.values()), return_exceptions=True)
 
     async def _wait(self) -> None:
@@ -121,28 +124,47 @@ class Worker:
             await asyncio.sleep(min(self._settings.poll_seconds, 1))
 
     async def _claim(self) -> int:
+        if self._has_suspects:
+            if self._running:
+                return 0
+            if alone := await self._lease(self.handlers, count=1, suspects=True):
+                self._start(alone[0])
+                return 1
+            self._has_suspects = False
+        return await self._claim_many()
+
+    async def _claim_many(self) -> int:
         free = self._settings.worker_concurrency - len(self._running)
         willing = [name for name in self.handlers if self._per_handler[name] < self._limits[name]]
         if free <= 0 or not willing:
             return 0
-        token = new_id()
-        claimed = await _outbox.claim(
-            self._engine,
-            willing,
-            newest=self._bus.newest,
-            token=token,
-            count=free,
-            lease_seconds=self._settings.lease_seconds,
-        )
+        claimed = await self._lease(willing, count=free, suspects=False)
         surplus: list[tuple[UUID, UUID]] = []
         for delivery in claimed:
             if self._per_handler[delivery.handler] < self._limits[delivery.handler]:
                 self._start(delivery)
             else:
-                surplus.append((delivery.id, token))
+                surplus.append((delivery.id, delivery.lease_token))
         if surplus:
             await _outbox.give_back(self._engine, surplus)
         return len(claimed) - len(surplus)
+
+    async def _lease(self, handlers: Sequence[str], *, count: int, suspects: bool) -> list[Delivery]:
+        return await _outbox.claim(
+            self._engine,
+            handlers,
+            newest=self._bus.newest,
+            token=new_id(),
+            count=count,
+            lease_seconds=self._settings.lease_seconds,
+            suspects=suspects,
+        )
+
+    async def _look_for_suspects(self) -> None:
+        """What workers died with runs here with nothing beside it, so that it takes nobody along."""
+        self._has_suspects = await _outbox.has_suspects(self._engine, self.handlers, self._bus.newest)
+        if self._has_suspects:
+            self.wake()
 
     def _start(self, delivery: Delivery) -> None:
         self._per_handler[delivery.handler] += 1
@@ -208,6 +230,8 @@ class Worker:
                 await _tolerant(
                     _outbox.extend(self._engine, held, lease_seconds=self._settings.lease_seconds)
                 )
+            if not self._has_suspects:
+                await _tolerant(self._look_for_suspects())
 
     async def _keep_subscriptions(self) -> None:
         while True:

@@ -16,10 +16,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from platform_core.testing import PlatformFactory
+from platform_core.testing import PlatformFactory, PluginSource
 
 HERE = Path(__file__).parent
 TALLY = HERE / "plugins" / "tally"
+MISCHIEF = PluginSource(
+    name="mischief",
+    directory=HERE / "plugins" / "mischief",
+    requires=["platform-core", "platform-plugin-tally"],
+)
 
 # test files import the rig while they are collected
 sys.path.append(str(HERE))
@@ -47,11 +52,15 @@ def new_house(platform: PlatformFactory) -> NewHouse:
 
     @contextlib.asynccontextmanager
     async def open_house(
-        settings: Mapping[str, str] | None = None, factory: PlatformFactory = platform
+        settings: Mapping[str, str] | None = None,
+        factory: PlatformFactory = platform,
+        mischief: bool = False,
     ) -> AsyncIterator[House]:
+        extra = [TALLY, MISCHIEF] if mischief else [TALLY]
         modules = ["user_management", "notification"]
         merged = {**SETTINGS, **(settings or {})}
-        async with factory(modules, extra=[TALLY], settings=merged, seed=essentials) as p:
+        async with factory(modules, extra=extra, settings=merged, seed=essentials) as p:
+            assert [plugin.name for plugin in p.kernel.plugins if plugin.error] == []
             async with contextlib.AsyncExitStack() as stack:
                 yield House(p, stack)
 

@@ -47,11 +47,19 @@ async def entries(p: RunningPlatform) -> list[str]:
     return [row["text"] for row in await p.sql("SELECT text FROM ledger.entries ORDER BY written_at, id")]
 
 
-async def claim(p: RunningPlatform, *handlers: str, lease_seconds: float = 60) -> list[Delivery]:
+async def claim(
+    p: RunningPlatform, *handlers: str, lease_seconds: float = 60, suspects: bool = False
+) -> list[Delivery]:
     engine = p.kernel.engines.commands("platform")
     newest = p.kernel.bus.newest
     return await _outbox.claim(
-        engine, handlers, newest=newest, token=new_id(), count=100, lease_seconds=lease_seconds
+        engine,
+        handlers,
+        newest=newest,
+        token=new_id(),
+        count=100,
+        lease_seconds=lease_seconds,
+        suspects=suspects,
     )
 
 
@@ -177,8 +185,8 @@ def test_waits_double_up_to_the_longest_with_some_jitter() -> None:
 
 async def test_a_delivery_that_kills_its_worker_every_time_ends_as_a_dead_letter(p: RunningPlatform) -> None:
     await p.execute(OpenAccount(owner="Ada"))
-    for _ in range(3):
-        await claim(p, "ledger.greet_owner", lease_seconds=0)
+    for attempt in (1, 2, 3):
+        assert await claim(p, "ledger.greet_owner", lease_seconds=0, suspects=attempt == 3)
     [dead] = await p.deliver()
     assert dead.status == "dead"
     assert dead.last_error == "the worker died while handling this, every time"

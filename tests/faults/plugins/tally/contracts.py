@@ -21,3 +21,4 @@ class Marked(Event):
 
     mark_id: UUID
     work_ms: int
+    text: str = ""

@@ -17,5 +17,5 @@ class Mark(Aggregate):
     @classmethod
     def make(cls, mark_id: UUID, text: str, work_ms: int, now: datetime) -> Mark:
         mark = cls(id=mark_id, text=text, created_at=now, updated_at=now)
-        mark.record(Marked(mark_id=mark_id, work_ms=work_ms))
+        mark.record(Marked(mark_id=mark_id, work_ms=work_ms, text=text))
         return mark
