@@ -15,8 +15,10 @@ from typing import Any
 import httpx2
 
 _REQUEST_TIMEOUT_SECONDS = 15.0
-_PATIENT = frozenset({409, 429, 503})
-"""Answers to try again after; a 409 only while the first request with the key is still running."""
+_AGAIN = frozenset({"request-in-progress", "rate-limited", "unavailable", "shutting-down"})
+"""Problems after which a client tries again: the first try is still running, or it was told to wait."""
+_LONGEST_WAIT_SECONDS = 2.0
+_WAITING_PER_CLIENT = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +107,7 @@ class History:
     def write(self, kind: str, **values: Any) -> None:
         """Append a line; it is with the operating system before anything else happens."""
         self._file.write(
-            json.dumps({"at": round(time.time(), 3), "what": kind, **values}, default=str) + "\n"
+            json.dumps({"at": round(time.time(), 3), "kind": kind, **values}, default=str) + "\n"
         )
         self._file.flush()
 
@@ -135,7 +137,7 @@ class Load:
     ) -> None:
         self._urls, self._make, self._history, self._tag = list(urls), make, history, tag
         self._room = asyncio.Semaphore(clients_count)
-        self._most_waiting = clients_count * 40
+        self._most_waiting = clients_count * _WAITING_PER_CLIENT
         self._operations: set[asyncio.Task[None]] = set()
 
     async def run(self, acknowledged_count: int, *, until: Callable[[], bool] = lambda: True) -> None:
@@ -178,18 +180,19 @@ class Load:
         while True:
             tries += 1
             try:
-                wait = await self._try(client, operation, request_id, number + tries, tries)
+                is_settled = await self._try(client, operation, request_id, number + tries, tries)
             finally:
                 self._room.release()
-            if wait is None:
+            if is_settled:
                 return
+            wait = min(0.1 * 2**tries, _LONGEST_WAIT_SECONDS)
             await asyncio.sleep(wait * random.uniform(0.5, 1))  # noqa: S311  # spreads the tries
             await self._room.acquire()
 
     async def _try(
         self, client: httpx2.AsyncClient, operation: Operation, request_id: str, turn: int, tries: int
-    ) -> float | None:
-        """Send it once; returns how long to wait before the next try, None when it is settled."""
+    ) -> bool:
+        """Send it once; returns whether it is settled, for better or for worse."""
         url = self._urls[turn % len(self._urls)]
         headers = {**operation.headers, "X-Request-ID": request_id}
         if operation.is_once:
@@ -201,21 +204,24 @@ class Load:
             )
         except httpx2.HTTPError as error:
             self._history.refuse(request_id, type(error).__name__)
-            return 0.2
+            return False
         finally:
             self._history.slowest_seconds = max(self._history.slowest_seconds, time.monotonic() - started)
         if answer.is_success:
             body = answer.json() if answer.content else None
             self._history.acknowledge(Acknowledged(request_id, operation, time.monotonic(), tries, body))
-            return None
-        return self._refused(request_id, answer)
+            return True
+        return self._refused(request_id, operation, answer)
 
-    def _refused(self, request_id: str, answer: httpx2.Response) -> float | None:
+    def _refused(self, request_id: str, operation: Operation, answer: httpx2.Response) -> bool:
         is_problem = answer.headers.get("content-type", "").startswith("application/problem+json")
         kind = str(answer.json().get("type", "")).rpartition("/")[2] if is_problem else "no problem+json"
         what = f"{answer.status_code} {kind}"
-        if answer.status_code in _PATIENT and "retry-after" in answer.headers:
+        if kind in _AGAIN:
             self._history.refuse(request_id, what)
-            return min(float(answer.headers["retry-after"]), 2)
+            return False
+        if kind == "concurrent-update":  # somebody else changed the same thing; with a key, that answer stays
+            self._history.refuse(request_id, what)
+            return operation.is_once
         self._history.surprise(request_id, f"{what}: {answer.text[:500]}")
-        return None
+        return True
