@@ -217,7 +217,8 @@ def coverage(session: nox.Session) -> None:
     Whether a test passes is for `tests` to say: measured, everything is slower, and some tests look at the time.
     """
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", *PYTEST, *session.posargs, success_codes=[0, 1])
+    patient = ["-o", "faulthandler_timeout=900"]  # a worker that is ended loses what it has measured
+    session.run("coverage", "run", "-m", *PYTEST, *patient, *session.posargs, success_codes=[0, 1])
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report", f"--include={DOMAINS}", f"--fail-under={COVERED_PERCENT}")
 
