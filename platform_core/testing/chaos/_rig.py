@@ -59,7 +59,8 @@ class Report:
     Attributes:
         seed: gives the same faults again: `pytest --chaos-seed`.
         faults: (seconds after the start, what), in order.
-        gaps_seconds: by verb and target's kind, the seconds from each fault to the next acknowledgement.
+        over: the same when each was over: a server back, a connection healed.
+        gaps_seconds: by verb and target's kind, the seconds from a fault's end to the next acknowledgement.
         settled_seconds: from the end of the load until nothing was pending.
         delays_seconds: from each event to the end of its delivery.
         findings: promises that were broken.
@@ -71,13 +72,14 @@ class Report:
     unanswered_count: int = 0
     refusals: Mapping[str, int] = field(default_factory=dict)
     faults: list[tuple[float, Fault]] = field(default_factory=list)
+    over: list[tuple[float, Fault]] = field(default_factory=list)
     gaps_seconds: Mapping[str, list[float]] = field(default_factory=dict)
     settled_seconds: float | None = None
     delays_seconds: Sequence[float] = ()
     redeliveries_count: int = 0
     doubled_mails_count: int = 0
     slowest_try_seconds: float = 0
-    start_seconds: float = 0
+    starts_seconds: Sequence[float] = ()
     findings: list[str] = field(default_factory=list)
 
     @property
@@ -94,7 +96,7 @@ class Report:
             f"faults: {', '.join(f'{count} x {what}' for what, count in sorted(struck.items())) or 'none'}",
             f"clients met: {', '.join(f'{n} x {what}' for what, n in sorted(self.refusals.items())) or 'nothing'}",
             *(
-                f"from {what} to the next 2xx: median {statistics.median(gaps):.2f} s, "
+                f"from the end of {what} to the next 2xx: median {statistics.median(gaps):.2f} s, "
                 f"p95 {percentile(gaps, 95):.2f} s, longest {max(gaps):.2f} s"
                 for what, gaps in sorted(self.gaps_seconds.items())
             ),
@@ -106,7 +108,8 @@ class Report:
             else "never settled",
             f"{self.redeliveries_count} deliveries needed more than one attempt, "
             f"{self.doubled_mails_count} mails came twice",
-            f"slowest try {self.slowest_try_seconds:.2f} s, median start of a process {self.start_seconds:.2f} s",
+            f"slowest try {self.slowest_try_seconds:.2f} s, {len(self.starts_seconds)} starts of processes: "
+            f"median {percentile(self.starts_seconds, 50):.2f} s, p95 {percentile(self.starts_seconds, 95):.2f} s",
             f"broken promises: {len(self.findings)}",
         ]
         return "\n".join(lines)
@@ -161,7 +164,7 @@ class Rig:
         *,
         acknowledged_count: int | None = None,
         faults_count: int | None = None,
-        clients_count: int = 8,
+        clients_count: int = 12,
         effects: Mapping[str, str] | None = None,
         recovery_seconds: float = RECOVERY_SECONDS,
     ) -> Report:
@@ -199,7 +202,7 @@ class Rig:
             history.close()
         self.before_postgres.heal()
         self.before_redis.heal()
-        report.gaps_seconds = _gaps(started, report.faults, history)
+        report.gaps_seconds = _gaps(started, report.over, history)
         report.acknowledged_count = len(history.acknowledged)
         report.unanswered_count = len(history.issued) - report.acknowledged_count
         report.refusals, report.slowest_try_seconds = history.refusals, history.slowest_seconds
@@ -278,7 +281,11 @@ class Rig:
                 await asyncio.sleep(max(0.0, started + at - time.monotonic()))
                 report.faults.append((round(time.monotonic() - started, 2), fault))
                 history.write("fault", fault=str(fault))
-                group.create_task(self.strike(fault), name=str(fault))
+                group.create_task(self._endure(fault, report, started), name=str(fault))
+
+    async def _endure(self, fault: Fault, report: Report, started: float) -> None:
+        await self.strike(fault)
+        report.over.append((time.monotonic() - started, fault))
 
     # ── judgement ────────────────────────────────────────────────────────────────────────────────
 
@@ -305,7 +312,7 @@ class Rig:
         )
         report.delays_seconds = [row["seconds"] for row in delays]
         report.redeliveries_count = sum(row["attempts_count"] > 1 for row in delays)
-        report.start_seconds = statistics.median(self.crew.starts_seconds)
+        report.starts_seconds = list(self.crew.starts_seconds)
         with contextlib.suppress(LookupError):  # no mail server, no mails
             report.doubled_mails_count = doubled_mails(self.p)
 

@@ -147,7 +147,7 @@ class Scale:
 _EVERYBODY = kill("api", "worker", "scheduler")
 
 SCALES = {
-    "short": Scale(200, 8, [every(0.5, 1.5, _EVERYBODY)]),
+    "short": Scale(150, 8, [every(1, 2, _EVERYBODY)]),
     "gate": Scale(3000, 60, [every(0.5, 1.5, _EVERYBODY)]),
     "long": Scale(
         50_000,
