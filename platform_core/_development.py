@@ -121,17 +121,6 @@ class SecretStore:
         unfinished.replace(self._path)
 
 
-def is_development(source: Mapping[str, str]) -> bool:
-    """
-    Tell whether commands may use the development platform of a data directory.
-
-    They may when `PLATFORM_ENV` says development, or when nothing says which platform is meant at all.
-    """
-    if named := source.get("PLATFORM_ENV"):
-        return named == "development"
-    return not (source.get("DATABASE_URL") or source.get("DATABASE_URL_FILE"))
-
-
 def defaults(source: Mapping[str, str], data_dir: Path, store: SecretStore) -> dict[str, str]:
     """Return `source` completed with what a development platform needs besides addresses of services."""
     completed = {

@@ -1,5 +1,5 @@
 """
-Settings: the only reader of the environment.
+Settings: what the environment means.
 
 `read_settings` turns the environment into one frozen `KernelSettings`; `read_module_settings` does the same for a
 plugin's own model. Values flow down from there as constructor arguments.
@@ -8,14 +8,14 @@ plugin's own model. Values flow down from there as constructor arguments.
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import core_schema
 
+from platform_core._environment import environment, listed
 from platform_core.errors import InvalidSettings
 
 __all__ = [
@@ -26,6 +26,9 @@ __all__ = [
     "read_module_settings",
     "read_settings",
 ]
+
+STARTUP_TIMEOUT_SECONDS: Final = 8.0
+"""What a plugin may take to be imported or started: with one that hangs, the platform is ready in 15 s all the same."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -94,9 +97,7 @@ _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 def _comma_list(value: Any) -> Any:
-    return (
-        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-    )
+    return listed(value) if isinstance(value, str) else value
 
 
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
@@ -250,7 +251,7 @@ class KernelSettings(BaseModel):
         24, gt=0, alias="PLATFORM_IDEMPOTENCY_HOURS", description="How long an Idempotency-Key is remembered."
     )
     startup_timeout_seconds: float = Field(
-        5,
+        STARTUP_TIMEOUT_SECONDS,
         gt=0,
         alias="PLATFORM_STARTUP_TIMEOUT_SECONDS",
         description="A plugin that takes longer to import or start counts as failed.",
@@ -312,21 +313,6 @@ class KernelSettings(BaseModel):
     @property
     def is_production(self) -> bool:
         return self.environment in ("staging", "production")
-
-
-def environment(dotenv: Path | None = None) -> dict[str, str]:
-    """
-    Return the environment, completed from a `.env` file where one is given.
-
-    Args:
-        dotenv: read in development only; what the environment already has is not overwritten.
-    """
-    values: dict[str, str] = {}
-    if dotenv is not None and dotenv.is_file():
-        from dotenv import dotenv_values
-
-        values.update({key: value for key, value in dotenv_values(dotenv).items() if value is not None})
-    return values | dict(os.environ)
 
 
 def read_settings(source: Mapping[str, str]) -> KernelSettings:

@@ -49,6 +49,7 @@ KERNEL_ROOMS: Final = (
     "logs : metrics : tracing : keys : clock",
     "hookspecs",
     "settings",
+    "_environment",
     "declarations",
     "context",
     "security",

@@ -25,6 +25,7 @@ from platform_core._migrations.revisions import (
 from platform_core._migrations.state import DatabaseState
 from platform_core.declarations import Migrations
 from platform_core.errors import OperationError
+from platform_core.settings import STARTUP_TIMEOUT_SECONDS
 
 
 class UnknownTarget(OperationError):
@@ -105,7 +106,9 @@ class Installed:
     broken: Mapping[str, str]
 
 
-def installed_migrations(allowed: Sequence[str] = (), *, timeout_seconds: float = 5.0) -> Installed:
+def installed_migrations(
+    allowed: Sequence[str] = (), *, timeout_seconds: float = STARTUP_TIMEOUT_SECONDS
+) -> Installed:
     """
     Find the installed plugins and ask them for their revisions; their settings are not needed.
 

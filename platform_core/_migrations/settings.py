@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from platform_core import _development
+from platform_core._environment import is_development
 from platform_core.settings import KernelSettings, read_settings
 
 _NOT_NEEDED: Final = {
@@ -39,7 +40,7 @@ def migration_settings(source: Mapping[str, str]) -> Iterator[KernelSettings]:
         if not (source.get(name) or source.get(f"{name}_FILE"))
     }
     completed = {**source, **missing}
-    if not _development.is_development(source):
+    if not is_development(source):
         yield read_settings(completed)
         return
     directory = Path(source.get("PLATFORM_DATA_DIR") or ".platform")

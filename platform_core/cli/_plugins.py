@@ -9,20 +9,19 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-import os
 import sys
 import tomllib
 from collections.abc import Container
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import typer
 
 from platform_core import ENTRY_POINT_GROUP, PROJECT_NAME
+from platform_core._environment import chosen_modules
 from platform_core.cli._output import note
-
-_PATIENCE_SECONDS: Final = 5.0
+from platform_core.cli._session import read_environment
 
 
 class Group(NamedTuple):
@@ -60,9 +59,10 @@ def command(name: str, reserved: Container[str]) -> Any:
     import platform_core.db
     import platform_core.http  # noqa: F401  # imported here so that the plugin is not charged for the time
     from platform_core._discovery import deadline
+    from platform_core.settings import STARTUP_TIMEOUT_SECONDS
 
     try:
-        with deadline(_PATIENCE_SECONDS):
+        with deadline(STARTUP_TIMEOUT_SECONDS):
             module = importlib.import_module(group.plugin.module)
             hook = getattr(module, "register_cli", None)
             if not hasattr(hook, f"{PROJECT_NAME}_impl"):
@@ -83,13 +83,12 @@ def command(name: str, reserved: Container[str]) -> Any:
 
 
 def _declared() -> dict[str, Group]:
-    return _declared_among(os.environ.get("PLATFORM_MODULES", ""), tuple(sys.path))
+    return _declared_among(chosen_modules(read_environment()), tuple(sys.path))
 
 
 @functools.cache
-def _declared_among(modules: str, _path: tuple[str, ...]) -> dict[str, Group]:
+def _declared_among(allowed: tuple[str, ...], _path: tuple[str, ...]) -> dict[str, Group]:
     """Read the manifests once per answer; what is installed hangs on the path, which tests change."""
-    allowed = {name.strip() for name in modules.split(",") if name.strip()}
     found: dict[str, Group] = {}
     for plugin in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
         if not allowed or plugin.name in allowed:

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from platform_core._environment import environment, is_development
+
 if TYPE_CHECKING:
     from platform_core.app import Kernel
 
@@ -24,9 +26,6 @@ _NOWHERE: Final = {"DATABASE_URL": "postgresql:///nowhere", "REDIS_URL": "redis:
 
 def read_environment() -> dict[str, str]:
     """Return the environment; with `.env` of the working directory where that, or nothing, says development."""
-    from platform_core._development import is_development
-    from platform_core.settings import environment
-
     plain, completed = environment(), environment(DOTENV)
     return completed if is_development(completed) and is_development({**completed, **plain}) else plain
 
@@ -46,7 +45,7 @@ def connected_environment() -> Iterator[dict[str, str]]:
     from platform_core import _development
 
     source = read_environment()
-    if not _development.is_development(source):
+    if not is_development(source):
         yield source
         return
     directory = data_dir(source)
@@ -65,7 +64,7 @@ def assembled_environment() -> dict[str, str]:
     from platform_core import _development
 
     source = read_environment()
-    if not _development.is_development(source):
+    if not is_development(source):
         return source
     directory = data_dir(source)
     store = _development.SecretStore(directory, keeps=False)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from platform_core._environment import chosen_modules, environment, is_development
 from platform_core.cli._output import AsJson, print_json, print_table
 from platform_core.cli._session import DOTENV, data_dir, read_environment
 
@@ -60,11 +61,11 @@ def show(
 def _settings() -> Iterator[Setting]:
     from platform_core import _development
     from platform_core._discovery import Hooks, discover
-    from platform_core.settings import KernelSettings, variable_name
+    from platform_core.settings import STARTUP_TIMEOUT_SECONDS, KernelSettings, variable_name
 
     source = read_environment()
     made: dict[str, str] = {}
-    if _development.is_development(source):
+    if is_development(source):
         directory = data_dir(source)
         store = _development.SecretStore(directory, keeps=False)
         made = store.values | (_development.running_addresses(directory) or {})
@@ -76,8 +77,8 @@ def _settings() -> Iterator[Setting]:
     values = {**made, **source}
     for name, info in KernelSettings.model_fields.items():
         yield _setting("platform", str(info.alias or name), info, values, made)
-    allowed = [name.strip() for name in source.get("PLATFORM_MODULES", "").split(",") if name.strip()]
-    for owner, model in Hooks(discover(allowed), timeout_seconds=5).collect("register_settings").items():
+    hooks = Hooks(discover(chosen_modules(source)), timeout_seconds=STARTUP_TIMEOUT_SECONDS)
+    for owner, model in hooks.collect("register_settings").items():
         for name, info in model.model_fields.items():
             yield _setting(owner, variable_name(owner, name), info, values, made)
 
@@ -91,12 +92,10 @@ def _setting(
 
 
 def _value(variable: str, info: Any, values: Mapping[str, str], made: Mapping[str, str]) -> tuple[Any, str]:
-    import os
-
     if path := values.get(f"{variable}_FILE"):
         return "…", f"file {path}"
     if values.get(variable):
-        if os.environ.get(variable):
+        if environment().get(variable):
             return values[variable], "environment"
         return values[variable], "development" if variable in made else str(DOTENV)
     if info.is_required():

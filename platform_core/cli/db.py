@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from platform_core._environment import chosen_modules
 from platform_core.cli._output import AsJson, note, print_json, print_table
 from platform_core.cli._session import read_environment
 
@@ -225,7 +226,7 @@ def lint(module: Module = None, json: AsJson = False) -> None:
     from platform_core._migrations import installed_migrations
     from platform_core._migrations.lint import findings
 
-    installed = installed_migrations(tuple(_listed(read_environment().get("PLATFORM_MODULES", ""))))
+    installed = installed_migrations(chosen_modules(read_environment()))
     with _usage():
         found = [f for m in _named(installed.modules, module) for f in findings(m)]
     _show_findings(found, json, "Nothing dangerous found.")
@@ -287,10 +288,6 @@ def _named(modules: Sequence[ModuleMigrations], module: str | None) -> Sequence[
     if module is not None:
         check_installed(module, [m.name for m in modules])
     return [m for m in modules if module in (None, m.name)]
-
-
-def _listed(text: str) -> Iterator[str]:
-    return (part.strip() for part in text.split(",") if part.strip())
 
 
 def _upgrade_sql(database: _Database, target: str, module: str | None, phase: Any) -> str:

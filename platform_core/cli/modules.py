@@ -81,7 +81,7 @@ def graph(
 @app.command(epilog="Example: platform modules check && platform serve")
 def check(json: AsJson = False) -> None:
     """Check the installed set and all settings as a start would, without starting; exit code 1 with every reason."""
-    from platform_core._development import is_development
+    from platform_core._environment import is_development
     from platform_core.errors import StartupFailed
     from platform_core.serve import load
 

@@ -182,6 +182,19 @@ def test_commands_of_a_plugin_are_listed_without_importing_it_and_work(cli, tmp_
         assert cli("greet", "hello", env={**path, "PLATFORM_MODULES": "user_management"}).code == 2
 
 
+def test_the_command_line_reads_env_files_for_its_commands_as_for_everything_else(
+    cli, tmp_path: Path
+) -> None:
+    files = {"plugin.py": GREETER}
+    with plugins_installed(
+        PluginSource(name="greeter", files=files, manifest=MANIFEST), into=tmp_path / "p"
+    ) as paths:
+        path = {"PYTHONPATH": ":".join(map(str, paths))}
+        (tmp_path / ".env").write_text("PLATFORM_MODULES= user_management ,\n")
+        assert "greet  " not in cli("--help", env=path).out
+        assert "greet  " in cli("--help", env={**path, "PLATFORM_ENV": "production"}).out
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [

@@ -13,11 +13,11 @@ from pydantic import BaseModel, Field, SecretStr
 from platform_core._development import (
     SecretStore,
     announced,
-    is_development,
     missing_secrets,
     running_addresses,
     services,
 )
+from platform_core._environment import is_development
 from platform_core._production import weakness
 from platform_core.errors import InvalidSettings, OperationError
 

@@ -1,0 +1,47 @@
+"""
+The process's environment, as everything else gets to see it: the one place that looks at it; private to the kernel.
+
+Imports nothing heavy, because `platform --help` wants to know which modules are meant, too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def environment(dotenv: Path | None = None) -> dict[str, str]:
+    """
+    Return the environment, completed from a `.env` file where one is given.
+
+    Args:
+        dotenv: read in development only; what the environment already has is not overwritten.
+    """
+    values: dict[str, str] = {}
+    if dotenv is not None and dotenv.is_file():
+        from dotenv import dotenv_values
+
+        values.update({key: value for key, value in dotenv_values(dotenv).items() if value is not None})
+    return values | dict(os.environ)
+
+
+def is_development(source: Mapping[str, str]) -> bool:
+    """
+    Tell whether commands may use the development platform of a data directory.
+
+    They may when `PLATFORM_ENV` says development, or when nothing says which platform is meant at all.
+    """
+    if named := source.get("PLATFORM_ENV"):
+        return named == "development"
+    return not (source.get("DATABASE_URL") or source.get("DATABASE_URL_FILE"))
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """Return the parts of a comma-separated list, as every list in the environment is written."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def chosen_modules(source: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names in `PLATFORM_MODULES`; empty means every installed module."""
+    return listed(source.get("PLATFORM_MODULES", ""))
