@@ -266,6 +266,13 @@ def stopping(stop: Callable[[], None]) -> Callable[[], Awaitable[object]]:
     return awaited
 
 
+def bind_internal(settings: KernelSettings, port: int | None) -> socket.socket | None:
+    """Take the port for metrics and health details, where one is wanted; raises as `bind` does."""
+    if port is None:
+        return None
+    return bind(settings.internal_host, port, option="PLATFORM_INTERNAL_PORT")
+
+
 def _internal(kernel: Kernel, listener: socket.socket | None, lifetime: Lifetime) -> list[Part]:
     """Return the server of metrics and health details, where a port was given for it."""
     if listener is None:
@@ -397,7 +404,7 @@ def _member(listener_fd: int, leash_fd: int, internal_port: int | None) -> None:
     source = environment()
     kernel = load(source)
     flush = configure(kernel.settings, source, "platform-api")
-    internal = bind("0.0.0.0", internal_port, option="PLATFORM_INTERNAL_PORT") if internal_port else None  # noqa: S104  # scraped from outside
+    internal = bind_internal(kernel.settings, internal_port)
     listener = socket.socket(fileno=listener_fd)
 
     async def main(lifetime: Lifetime) -> None:

@@ -298,6 +298,12 @@ class KernelSettings(BaseModel):
         alias="PLATFORM_INTERNAL_PORT",
         description="Port for /metrics and health details; required to see them in production.",
     )
+    internal_host: str = Field(
+        "0.0.0.0",  # noqa: S104  # probes and scrapers come from other machines; the port is opened on demand only
+        alias="PLATFORM_INTERNAL_HOST",
+        description="Address of that port: every one of this machine by default, for Prometheus and Kubernetes; keep it"
+        " from the public by a firewall, or with 127.0.0.1.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="PLATFORM_LOG_LEVEL", description="Least severe line that is logged."
     )

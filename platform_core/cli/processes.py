@@ -53,7 +53,7 @@ def serve(
     flush = processes.configure(kernel.settings, source, "platform-api")
     try:
         if workers == 1:
-            internal = _internal(kernel)
+            internal = processes.bind_internal(kernel.settings, kernel.settings.internal_port)
             processes.run(lambda lifetime: processes.api(kernel, listener, internal, lifetime))
         else:
             settings = kernel.settings
@@ -104,7 +104,7 @@ def _run(
     source = {**_source(internal_port), **overrides}
     kernel = processes.load(source)
     flush = processes.configure(kernel.settings, source, service)
-    internal = _internal(kernel)
+    internal = processes.bind_internal(kernel.settings, kernel.settings.internal_port)
     try:
         processes.run(lambda lifetime: process(kernel, internal, lifetime))
     finally:
@@ -114,10 +114,3 @@ def _run(
 def _source(internal_port: int | None) -> dict[str, str]:
     source = read_environment()
     return source if internal_port is None else {**source, "PLATFORM_INTERNAL_PORT": str(internal_port)}
-
-
-def _internal(kernel: Kernel) -> socket.socket | None:
-    from platform_core._http_server import bind
-
-    port = kernel.settings.internal_port
-    return bind("0.0.0.0", port, option="--internal-port") if port is not None else None  # noqa: S104  # scraped from outside

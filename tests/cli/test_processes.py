@@ -261,10 +261,17 @@ async def test_members_end_when_their_parent_is_killed(p: RunningPlatform) -> No
         await asyncio.to_thread(_until, lambda: not any(map(is_alive, members)))
 
 
-async def test_metrics_and_details_are_on_the_internal_port(p: RunningPlatform) -> None:
+@pytest.mark.parametrize("host", [None, "127.0.0.1"])
+async def test_metrics_and_details_are_on_the_internal_port(p: RunningPlatform, host: str | None) -> None:
     port, internal = free_port(), free_port()
     command = ["platform", "serve", "--port", str(port), "--internal-port", str(internal)]
-    with run_process(command, env=p.environment, ready="serving") as serve:
+    chosen = {} if host is None else {"PLATFORM_INTERNAL_HOST": host}
+    with run_process(command, env={**p.environment, **chosen}, ready="serving") as serve:
+        # a probe reaches the process by another address of the machine, unless the deployer wants it nearer
+        with contextlib.ExitStack() as stack:
+            if host is not None:
+                stack.enter_context(pytest.raises(ConnectionRefusedError))
+            socket.create_connection(("127.0.0.2", internal), timeout=5).close()
         body = await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{internal}/health/ready")
         assert json.loads(body)["checks"]["database"] == "ok"
         assert (
