@@ -8,7 +8,9 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO, cast
+from urllib.parse import unquote
 
 import orjson
 import structlog
@@ -26,6 +28,9 @@ _SECRET_VALUES = re.compile(
     r"|\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"  # a bcrypt hash
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----"
 )
+_SECRET_VARIABLES = re.compile(rf"{_SECRET_NAMES.pattern}|_key$", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
+_SHORTEST_SECRET = 8
 
 
 def configure(*, level: str = "INFO", json: bool = True) -> None:
@@ -79,6 +84,58 @@ def configure(*, level: str = "INFO", json: bool = True) -> None:
     logging.raiseExceptions = False  # a full disk must not take the request down with the log line
 
 
+def conceal(source: Mapping[str, str]) -> None:
+    """
+    Mask the very values of this deployment's secrets from now on, wherever they turn up in a line.
+
+    Args:
+        source: environment variables. Secret are those that are called so, or name a file that is, and passwords in
+            URLs; what is shorter than eight characters is left alone, because it occurs by chance.
+    """
+    values: set[str] = set()
+    for name, value in source.items():
+        if _SECRET_VARIABLES.search(name.removesuffix("_FILE")):
+            values.update(_content(Path(value)) if name.endswith("_FILE") else value.splitlines())
+        values.update(unquote(found) for found in _URL_PASSWORD.findall(value))
+    long_ones = sorted((value for value in values if len(value) >= _SHORTEST_SECRET), key=len, reverse=True)
+    _direct.concealed = re.compile("|".join(map(re.escape, long_ones))) if long_ones else None
+
+
+def _content(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []  # whoever needs it complains
+
+
+def capture_prints() -> None:
+    """Turn what code prints, and what Python warns of, into lines of the log: one shape, without secrets."""
+    logging.captureWarnings(capture=True)
+    sys.stdout = cast("TextIO", _Printed())
+
+
+class _Printed:
+    """A stream for `print`: each line becomes one of the log, with the module that printed it."""
+
+    encoding = "utf-8"
+
+    def __init__(self) -> None:
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            printer = sys._getframe(1).f_globals.get("__name__")
+            structlog.get_logger("platform_core.printed").info("printed", text=line, printer=printer)
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: a line is written when it is whole."""
+
+    def isatty(self) -> bool:
+        return False
+
+
 def access(**fields: Any) -> None:
     """
     Write the line of one answered request.
@@ -97,10 +154,11 @@ def access(**fields: Any) -> None:
 
 
 class _Direct:
-    """Whether access lines are written as JSON without a detour, and whether at all."""
+    """Whether access lines are written as JSON without a detour, and whether at all; which values nobody may see."""
 
     is_on = False
     is_shown = True
+    concealed: re.Pattern[str] | None = None
 
 
 _direct = _Direct()
@@ -126,19 +184,22 @@ def add_identifiers(_logger: Any, _method: str, event: MutableMapping[str, Any])
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Mask values that look like secrets, and every value under a name that sounds like one."""
     for key, value in event.items():
+        if key == "exc_info" or key.startswith("_"):  # for whoever writes the line
+            continue
         event[key] = "[redacted]" if _SECRET_NAMES.search(key) and value is not None else masked(value)
     return event
 
 
 def masked(value: Any) -> Any:
-    """Return `value` with secrets inside its text masked; containers are walked."""
-    if isinstance(value, str):
-        return _SECRET_VALUES.sub("[redacted]", value)
+    """Return `value` with secrets inside its text masked; containers are walked, other objects become text first."""
+    if value is None or isinstance(value, int | float):
+        return value
     if isinstance(value, Mapping):
         return {k: "[redacted]" if _SECRET_NAMES.search(str(k)) else masked(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [masked(item) for item in value]
-    return value
+    text = _SECRET_VALUES.sub("[redacted]", str(value))
+    return text if _direct.concealed is None else _direct.concealed.sub("[redacted]", text)
 
 
 def _drop_colours(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

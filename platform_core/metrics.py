@@ -76,6 +76,13 @@ class Metrics:
             buckets=(*_BUCKETS, 60.0, 600.0, 3600.0),
             registry=self.registry,
         )
+        self._loop_lags = Histogram(
+            "platform_loop_lag_seconds",
+            "How late the event loop was, where that is more than 0.1 s, by the task that held it up.",
+            ("task",),
+            buckets=(0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+            registry=self.registry,
+        )
         # finding a child by its labels costs more than counting in it
         self._children: dict[tuple[str, str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -95,6 +102,10 @@ class Metrics:
         """Count one attempt at a delivery: `done`, `failed`, `dead`, `parked` or `lost`."""
         self._deliveries.labels(handler, outcome).inc()
         self._delivery_lags.labels(handler).observe(max(lag_seconds, 0.0))
+
+    def loop_lag(self, task: str, seconds: float) -> None:
+        """Note that the event loop was late; `task` is a route's template, a handler or a coroutine's name."""
+        self._loop_lags.labels(task).observe(seconds)
 
     def render(self) -> bytes:
         """Return everything in Prometheus's text format."""

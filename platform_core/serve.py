@@ -76,6 +76,9 @@ def configure(settings: KernelSettings, source: Mapping[str, str], service: str)
     """Set up logs and traces of this process; returns what flushes the traces at the end."""
     json = settings.log_format == "json" if settings.log_format else settings.environment != "development"
     logs.configure(level=settings.log_level, json=json)
+    logs.conceal(source)
+    if json:
+        logs.capture_prints()
     provider = tracing.configure(service, source)
     return provider.shutdown if provider is not None else lambda: None
 
@@ -222,7 +225,7 @@ async def _started(
     kernel: Kernel, lifetime: Lifetime, listen: Callable[[], None] | None = None
 ) -> AsyncIterator[None]:
     settings = kernel.settings
-    async with kernel.running(listen=listen), watchdog(settings.lease_seconds * STUCK_LEASES):
+    async with kernel.running(listen=listen), watchdog(settings.lease_seconds * STUCK_LEASES, kernel.metrics):
         announcing = asyncio.create_task(announce(kernel), name="announce")
         lifetime.started()
         try:

@@ -23,6 +23,7 @@ from platform_core._outbox import Delivery
 from platform_core.declarations import Retry
 from platform_core.domain import new_id
 from platform_core.errors import LeaseLost, Unparsable
+from platform_core.logs import masked
 from platform_core.metrics import Metrics
 from platform_core.settings import KernelSettings
 
@@ -51,6 +52,8 @@ class Worker:
         self._running: dict[tuple[UUID, UUID], tuple[Delivery, asyncio.Task[None]]] = {}
         self._per_handler: Counter[str] = Counter()
         self._limits = self._concurrency()
+        self._per_module: Counter[str] = Counter()
+        self._share = self._module_share()
         self._has_suspects = False
 
     def wake(self) -> None:
@@ -135,19 +138,31 @@ class Worker:
 
     async def _claim_many(self) -> int:
         free = self._settings.worker_concurrency - len(self._running)
-        willing = [name for name in self.handlers if self._per_handler[name] < self._limits[name]]
+        willing = [name for name in self.handlers if self._has_room(name)]
         if free <= 0 or not willing:
             return 0
         claimed = await self._lease(willing, count=free, suspects=False)
         surplus: list[tuple[UUID, UUID]] = []
         for delivery in claimed:
-            if self._per_handler[delivery.handler] < self._limits[delivery.handler]:
+            if self._has_room(delivery.handler):
                 self._start(delivery)
             else:
                 surplus.append((delivery.id, delivery.lease_token))
         if surplus:
             await _outbox.give_back(self._engine, surplus)
         return len(claimed) - len(surplus)
+
+    def _has_room(self, handler: str) -> bool:
+        return (
+            self._per_handler[handler] < self._limits[handler]
+            and self._per_module[module_of(handler)] < self._share
+        )
+
+    def _module_share(self) -> int:
+        """Return how many deliveries of one module may run at once: a flood of one leaves room for the others."""
+        everything = self._settings.worker_concurrency
+        is_alone = len({module_of(name) for name in self.handlers}) == 1
+        return everything if is_alone else max(1, everything * 3 // 4)
 
     async def _lease(self, handlers: Sequence[str], *, count: int, suspects: bool) -> list[Delivery]:
         return await _outbox.claim(
@@ -168,6 +183,7 @@ class Worker:
 
     def _start(self, delivery: Delivery) -> None:
         self._per_handler[delivery.handler] += 1
+        self._per_module[module_of(delivery.handler)] += 1
         task = asyncio.create_task(self._work(delivery), name=f"delivery {delivery.handler}")
         self._running[delivery.id, delivery.lease_token] = (delivery, task)
 
@@ -181,6 +197,7 @@ class Worker:
         finally:
             self._running.pop((delivery.id, delivery.lease_token), None)
             self._per_handler[delivery.handler] -= 1
+            self._per_module[module_of(delivery.handler)] -= 1
             lag = (datetime.now(UTC) - delivery.occurred_at).total_seconds()
             self._metrics.delivery(delivery.handler, outcome, lag)
             if len(self._running) * 2 <= self._settings.worker_concurrency:
@@ -206,7 +223,7 @@ class Worker:
             return "parked"
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the worker goes on
             # the first line only: what follows in messages of libraries is SQL, rows and input
-            said = str(error).partition("\n")[0]
+            said = masked(str(error).partition("\n")[0])
             reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
             status = await _outbox.fail(self._engine, delivery, retry, reason)
             log.log(40 if status == "dead" else 30, "delivery failed", status=status, reason=reason)
@@ -255,6 +272,11 @@ class Worker:
         if held:
             await asyncio.gather(*tasks, return_exceptions=True)
             await _tolerant(_outbox.give_back(self._engine, held))
+
+
+def module_of(handler: str) -> str:
+    """Return the module that a stored name belongs to: it begins with it."""
+    return handler.partition(".")[0]
 
 
 async def _tolerant(work: Any) -> None:

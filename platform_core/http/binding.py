@@ -7,6 +7,7 @@ One declared route, bound to one platform: everything that happens around its en
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import typing
@@ -111,6 +112,8 @@ class BoundRoute:
     async def _handle(self, request: Request) -> Response:
         exchange = exchange_of(request.scope)
         exchange.module, exchange.template, exchange.bus = self.module, self.template, self._runtime.bus
+        if (task := asyncio.current_task()) is not None:
+            task.set_name(f"{exchange.method} {self.template}")  # the watchdog names who held the loop up
         try:
             principal = await self._runtime.gatekeeper.admit(exchange, self.policy)
             exchange.enter(replace(exchange.context, principal=principal))

@@ -7,6 +7,7 @@ It lies below CORS, so that a browser of an allowed origin can read these answer
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -59,6 +60,10 @@ class ErrorBoundary:
         except ClientDisconnect:
             exchange.status = exchange.status or _GONE  # nobody is there to be answered
             return
+        except asyncio.CancelledError:
+            if exchange.status or not self._traffic.is_draining:
+                raise
+            problem = problem_of(ShuttingDown(retry_after_seconds=1))  # it outlasted the grace period
         except Exception as error:
             logger.exception("unhandled error", request_id=exchange.context.request_id)
             if exchange.status:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ledger.application import OpenAccount, faults
 
-from platform_core.testing import PlatformFactory
+from platform_core.testing import PlatformFactory, eventually
 from platform_core.worker import Worker
 
 LEDGER = Path(__file__).parent / "plugins" / "ledger"
@@ -36,3 +36,55 @@ async def test_a_worker_without_a_free_place_ends_when_it_is_told_to(platform: P
         assert time.monotonic() - told < 5
         [delivery] = await p.deliveries("ledger.greet_owner")
         assert (delivery.status, delivery.attempts_count) == ("pending", 0)
+
+
+async def test_what_several_workers_died_with_runs_alone_so_that_the_innocent_get_through(
+    platform: PlatformFactory,
+) -> None:
+    """B6: a batch dies with the one that kills; its last chance each of them has for itself."""
+    async with platform(extra=[LEDGER]) as p:
+        for owner in ("Ada", "Ben", "Cy"):
+            await p.execute(OpenAccount(owner=owner))
+        together, most = 0, 0
+
+        async def work() -> None:
+            nonlocal together, most
+            together += 1
+            most = max(most, together)
+            await asyncio.sleep(0.05)
+            together -= 1
+
+        faults.before_commit = work
+        # two workers had all of them and never came back
+        await p.sql(
+            "UPDATE platform.deliveries SET attempts_count = 2, lease_token = platform.uuid7(), available_at = now()"
+        )
+        worker = Worker(p.kernel.settings, p.kernel.engines, p.kernel.bus, p.kernel.metrics)
+        running = asyncio.create_task(worker.run())
+
+        async def all_done() -> bool:
+            return {delivery.status for delivery in await p.deliveries("ledger.greet_owner")} == {"done"}
+
+        await eventually(all_done, within_seconds=20)
+        worker.stop()
+        await running
+        assert most == 1
+
+
+async def test_a_first_loss_is_chance_and_the_batch_runs_together_again(platform: PlatformFactory) -> None:
+    async with platform(extra=[LEDGER]) as p:
+        for owner in ("Ada", "Ben"):
+            await p.execute(OpenAccount(owner=owner))
+        both = asyncio.Barrier(2)
+
+        async def meet() -> None:
+            async with asyncio.timeout(5):
+                await both.wait()
+
+        faults.before_commit = meet
+        await p.sql(
+            "UPDATE platform.deliveries SET attempts_count = 1, lease_token = platform.uuid7(), available_at = now()"
+        )
+        worker = Worker(p.kernel.settings, p.kernel.engines, p.kernel.bus, p.kernel.metrics)
+        assert await worker.run_until_idle() == 2
+        assert {delivery.status for delivery in await p.deliveries("ledger.greet_owner")} == {"done"}
