@@ -89,7 +89,10 @@ class Health:
             now = await connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8"))
         skew = abs(time.time() - float(now or 0))
         if skew > _LARGEST_SKEW_SECONDS:
-            logger.warning("this machine's clock differs from the database's", skew_seconds=round(skew, 1))
+            raise OperationError(
+                f"this machine's clock differs from the database's by {skew:.0f} s, so its tokens and deadlines are"
+                " wrong; let both be set by the same time server (NTP)"
+            )
 
     async def _migrations(self) -> None:
         kernel = self._kernel

@@ -36,7 +36,7 @@ class Delivery:
     Attributes:
         lease_token: whoever holds it may finish the delivery; nobody else.
         attempt: this one, counted from 1.
-        event_name: None for a job.
+        position: of the event among all, rising within an aggregate; None for a job.
     """
 
     id: UUID
@@ -44,6 +44,7 @@ class Delivery:
     lease_token: UUID
     attempt: int
     event_id: UUID | None
+    position: int | None
     event_name: str | None
     event_version: int | None
     payload: Mapping[str, Any]
@@ -109,7 +110,7 @@ _CLAIM = _knowing(
         FROM due WHERE d.id = due.id
         RETURNING d.*
     )
-    SELECT l.id, l.handler, l.lease_token, l.attempts_count AS attempt, l.event_id, e.name AS event_name,
+    SELECT l.id, l.handler, l.lease_token, l.attempts_count AS attempt, l.event_id, l.position, e.name AS event_name,
            e.version AS event_version, COALESCE(e.payload, l.command) AS payload,
            COALESCE(e.aggregate_type, '') AS aggregate_type, l.aggregate_id,
            COALESCE(e.actor_id, (l.context ->> 'actor_id')::uuid) AS actor_id,

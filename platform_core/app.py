@@ -559,6 +559,7 @@ class _Metadata:
     """`ports.EventMetadata` of one delivery."""
 
     event_id: Any
+    position: Any
     occurred_at: Any
     aggregate_type: str
     aggregate_id: Any
@@ -570,6 +571,7 @@ class _Metadata:
 def _metadata(delivery: Delivery) -> _Metadata:
     return _Metadata(
         event_id=delivery.event_id,
+        position=delivery.position,
         occurred_at=delivery.occurred_at,
         aggregate_type=delivery.aggregate_type,
         aggregate_id=delivery.aggregate_id,

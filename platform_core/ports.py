@@ -139,10 +139,18 @@ class Permissions(Protocol):
 
 
 class EventMetadata(Protocol):
-    """What is known of the event being handled, beside its own fields."""
+    """
+    What is known of the event being handled, beside its own fields.
+
+    Attributes:
+        position: rises from event to event of one aggregate. One that was dead or parked may come after later ones, so
+            a projection writes nothing whose position is lower than that of what it shows.
+    """
 
     @property
     def event_id(self) -> UUID: ...
+    @property
+    def position(self) -> int: ...
     @property
     def occurred_at(self) -> datetime: ...
     @property

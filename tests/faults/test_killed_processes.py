@@ -1,5 +1,5 @@
 """
-`kill -9` at the worst moments (B1, B2, B3), and processes that come back from the dead.
+`kill -9` at the worst moments (B1 to B4, B16), and processes that come back from the dead.
 
 Each test failed once with the code broken on purpose; what was broken is said beside it.
 """
@@ -131,7 +131,7 @@ async def test_b3_what_a_killed_worker_held_is_delivered_again(
         pytest.param("after_commit:2", 1, id="mail handed over and noted"),
     ],
 )
-async def test_b3_a_mail_goes_out_once_for_each_worker_that_was_killed_with_it_at_most(
+async def test_b16_a_mail_goes_out_once_for_each_worker_that_was_killed_with_it_at_most(
     house: House, point: str, mails_count: int
 ) -> None:
     """Red when a mail's identity is made anew for each attempt."""
@@ -184,7 +184,29 @@ async def test_b3_a_worker_that_hung_and_comes_back_has_lost_its_lease(house: Ho
     assert (sleeper.exit_code, heir.exit_code) == (None, None)
 
 
-async def test_a_handler_that_outlasts_its_lease_runs_once(house: House) -> None:
+async def test_b4_a_worker_killed_with_its_whole_group_leaves_nobody_behind_who_goes_on(house: House) -> None:
+    """
+    A worker is one process; those of `serve --workers` end with their parent (`tests/cli/test_processes.py`).
+
+    Red when a worker leaves its work to a process that outlives it.
+    """
+    api, doomed = await asyncio.gather(house.api(), house.worker(chaos="before_commit:1:stop"))
+    await house.mark(api.client, "one")
+    await eventually(lambda: _says(doomed, "chaos: "))
+    doomed.kill(group=True)
+    await house.mark(api.client, "two")
+    await asyncio.sleep(LEASE_SECONDS + POLL_SECONDS)
+    untouched = (
+        "SELECT array_agg(attempts_count ORDER BY position) FROM platform.deliveries WHERE status = 'pending'"
+    )
+    assert await house.value(untouched) == [1, 0]
+
+    await house.worker()
+    assert await house.settled() < LEASE_SECONDS + 2
+    await house.check()
+
+
+async def test_b25_a_handler_that_outlasts_its_lease_runs_once(house: House) -> None:
     """Red when leases are not extended."""
     api, *_ = await asyncio.gather(house.api(), house.worker(), house.worker())
     await house.mark(api.client, "long", work_ms=int(LEASE_SECONDS * 2500))

@@ -114,7 +114,7 @@ async def test_b25_a_worker_whose_heart_stood_still_has_lost_its_lease(house: Ho
     """
     The handler blocks the event loop for longer than the lease, which nobody extends meanwhile, and then goes on.
 
-    That it runs once where the heart beats is told by `test_a_handler_that_outlasts_its_lease_runs_once`.
+    That it runs once where the heart beats is told by `test_b25_a_handler_that_outlasts_its_lease_runs_once`.
     Red when the completion does not ask for the lease token.
     """
     api, blocked, heir = await asyncio.gather(house.api(), house.worker(), house.worker())

@@ -9,17 +9,20 @@ test holds it to that.
 CHAOS_POINT=name:n          the nth time that the point is passed the process gets what `kill -9` sends
 CHAOS_POINT=name:n:stop     the same with SIGSTOP: it hangs until SIGCONT, as a process of an overloaded machine does
 CHAOS_COPIES=n              every delivery is run n times at once
+CHAOS_SKEW=n                the process's clock is n seconds ahead
 """
 
 from __future__ import annotations
 
 import asyncio
+import datetime
 import functools
 import importlib
 import itertools
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -73,6 +76,21 @@ def copy_deliveries(count: int) -> None:
     _replace("platform_core._bus", "Bus", "deliver", wrap)
 
 
+def skew_clock(seconds: float) -> None:
+    """
+    Make this process believe that it is later than it is.
+
+    The kernel's clock and `time.time` are what the platform asks; what the C library tells others stays as it is.
+    """
+
+    def wrap(original: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args: original(*args) + datetime.timedelta(seconds=seconds)
+
+    _replace("platform_core.clock", "SystemClock", "now", wrap)
+    right_time = time.time
+    time.time = lambda: right_time() + seconds
+
+
 def _replace(module: str, owner: str, method: str, wrap: Callable[[Callable[..., Any]], Any]) -> None:
     home = getattr(importlib.import_module(module), owner)
     setattr(home, method, wrap(getattr(home, method)))
@@ -85,4 +103,6 @@ if __name__ == "__main__":
         arm(os.environ["CHAOS_POINT"])
     if "CHAOS_COPIES" in os.environ:
         copy_deliveries(int(os.environ["CHAOS_COPIES"]))
+    if "CHAOS_SKEW" in os.environ:
+        skew_clock(float(os.environ["CHAOS_SKEW"]))
     main(sys.argv[1:])

@@ -89,22 +89,23 @@ class House:
         *command: str,
         chaos: str | None = None,
         copies: int | None = None,
+        skew_seconds: float | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> RunningProcess:
         """
         Start one of the platform's processes and wait until it is ready.
 
         Args:
-            chaos: CHAOS_POINT, see `chaos.py`; without it and `copies` it is the shipped program and nothing else.
+            chaos: CHAOS_POINT, see `chaos.py`; without all three it is the shipped program and nothing else.
             copies: CHAOS_COPIES.
+            skew_seconds: CHAOS_SKEW.
             environment: on top of the platform's.
         """
         variables = {**self.p.environment, **_COMPILED, **(environment or {})}
         program = ["platform"]
-        if chaos is not None or copies is not None:
-            program = [sys.executable, _CHAOS]
-            variables |= {"CHAOS_POINT": chaos} if chaos else {}
-            variables |= {"CHAOS_COPIES": str(copies)} if copies else {}
+        terrible = {"CHAOS_POINT": chaos, "CHAOS_COPIES": copies, "CHAOS_SKEW": skew_seconds}
+        if armed := {name: str(value) for name, value in terrible.items() if value is not None}:
+            program, variables = [sys.executable, _CHAOS], variables | armed
         running = self.stack.enter_context(run_process([*program, *command], env=variables))
         await asyncio.to_thread(running.wait_for_line, _READY[command[0]], timeout_seconds=60)
         return running
