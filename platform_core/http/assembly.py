@@ -122,6 +122,12 @@ def build_app(parts: HttpParts) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         middleware=_middleware(parts),
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "auto_configure": False,
+        },  # see `telemetry`
         exception_handlers=dict.fromkeys((DomainError, HTTPException, RequestValidationError), _told),
     )
     app.router.routes.append(_table(routes, parts, gatekeeper))

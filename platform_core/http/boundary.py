@@ -16,19 +16,16 @@ import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from platform_core.http.exchange import Exchange, exchange_of
+from platform_core.http.exchange import GONE, Exchange, exchange_of
 from platform_core.http.problems import UNKNOWN_HOST, Problem, ShuttingDown, problem_of, render
 from platform_core.http.traffic import Traffic
 from platform_core.settings import KernelSettings
 
-__all__ = ["ErrorBoundary"]
+__all__ = ["OPERATIONS", "ErrorBoundary"]
 
 logger = structlog.get_logger("platform_core.http")
 
-_GONE: Final = 499
-"""What logs and metrics say of a client that left before it was answered, as nginx does."""
-
-_OPERATIONS: Final = ("/health/", "/metrics")
+OPERATIONS: Final = ("/health/", "/metrics")
 """Answered while the process shuts down, and whatever host name a probe uses."""
 
 
@@ -58,7 +55,7 @@ class ErrorBoundary:
                 await self._app(scope, receive, send)
                 return
         except ClientDisconnect:
-            exchange.status = exchange.status or _GONE  # nobody is there to be answered
+            exchange.status = exchange.status or GONE  # nobody is there to be answered
             return
         except asyncio.CancelledError:
             if exchange.status or not self._traffic.is_draining:
@@ -72,7 +69,7 @@ class ErrorBoundary:
         await render(problem, scope)(scope, receive, send)
 
     def _refusal(self, path: str, exchange: Exchange) -> Problem | None:
-        if path.startswith(_OPERATIONS):
+        if path.startswith(OPERATIONS):
             return None
         if self._traffic.is_draining:
             return problem_of(ShuttingDown(retry_after_seconds=1))

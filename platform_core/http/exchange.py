@@ -23,6 +23,12 @@ R = TypeVar("R")
 
 SCOPE_KEY: Final = "platform.exchange"
 
+UNMATCHED: Final = "unmatched"
+"""The template of a request that no module's route answers."""
+
+GONE: Final = 499
+"""The status of a client that left before it was answered, as nginx has it in its logs; never sent."""
+
 
 class Bus(Protocol):
     """What this room needs of `platform_core._bus.Bus`."""
@@ -77,7 +83,7 @@ class Exchange:
     def __init__(self, context: Context, headers: dict[bytes, list[bytes]], method: str = "GET") -> None:
         self.context, self.headers, self.method = context, headers, method
         self.bus: Bus | None = None
-        self.module, self.template = "platform", "unmatched"
+        self.module, self.template = "platform", UNMATCHED
         self.status = 0
         self.rate_headers: tuple[tuple[bytes, bytes], ...] = ()
         self.before_commit: tuple[Callable[[Any, SqlUnitOfWork], Awaitable[None]], ...] = ()

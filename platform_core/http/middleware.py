@@ -11,16 +11,19 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from opentelemetry import trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from platform_core import logs
+from platform_core import logs, tracing
 from platform_core.context import Context
 from platform_core.domain import new_id
 from platform_core.http.addresses import TrustedProxies
+from platform_core.http.boundary import OPERATIONS
 from platform_core.http.exchange import SCOPE_KEY, Exchange, bound
+from platform_core.http.telemetry import traced
 from platform_core.http.traffic import Traffic
 from platform_core.metrics import Metrics
 from platform_core.settings import KernelSettings
@@ -43,6 +46,7 @@ _WANTED: Final = frozenset(
         b"if-range",
         b"range",
         b"traceparent",
+        b"tracestate",
         b"user-agent",
         b"x-forwarded-for",
         b"x-request-id",
@@ -82,6 +86,9 @@ class Shell:
         self._proxies = TrustedProxies(settings.trusted_proxies)
         self._always = (*_ALWAYS, _HSTS) if settings.is_production else _ALWAYS
         self._api_prefix = f"{api_prefix}/"
+        self._is_traced = (
+            tracing.is_on()
+        )  # once: the stack is built with the first request, after the exporter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; lifespans and what is no HTTP pass through."""
@@ -95,11 +102,26 @@ class Shell:
         self._traffic.arrived()
         try:
             with bound(exchange):
-                exchange.enter(exchange.context)
-                await self._app(scope, receive, answer.send)
+                if self._is_traced and not scope["path"].startswith(OPERATIONS):
+                    await self._trace(scope, receive, answer, exchange)
+                else:
+                    await self._serve(scope, receive, answer, exchange)
         finally:
             self._traffic.left()
             self._record(exchange, time.perf_counter() - started)
+
+    async def _serve(self, scope: Scope, receive: Receive, answer: _Answer, exchange: Exchange) -> None:
+        exchange.enter(exchange.context)
+        await self._app(scope, receive, answer.send)
+
+    async def _trace(self, scope: Scope, receive: Receive, answer: _Answer, exchange: Exchange) -> None:
+        around = trace.get_current_span()
+        if around.get_span_context().is_valid:  # somebody's instrumentation lies around the application
+            exchange.context = replace(exchange.context, traceparent=tracing.traceparent_of(around))
+            await self._serve(scope, receive, answer, exchange)
+            return
+        with traced(scope, exchange, _incoming(exchange.headers)):
+            await self._serve(scope, receive, answer, exchange)
 
     @property
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -169,17 +191,17 @@ def _printable(value: bytes) -> str:
 
 def _identifiers(headers: Mapping[bytes, Sequence[bytes]]) -> tuple[str, str]:
     """Return the request's id and trace context: the client's where they are well-formed, else new ones."""
-    request_ids, parents = headers.get(b"x-request-id", ()), headers.get(b"traceparent", ())
+    request_ids = headers.get(b"x-request-id", ())
     made = new_id()
     request_id = str(made)
     if len(request_ids) == 1 and _REQUEST_ID.fullmatch(request_ids[0]):
         request_id = request_ids[0].decode("ascii")
-    span = trace.get_current_span().get_span_context()
-    if span.is_valid:  # FastAPI's own telemetry is on: what follows hangs below its span
-        return request_id, f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
-    if len(parents) == 1 and _is_traceparent(parents[0]):
-        return request_id, parents[0].decode("ascii")
-    return request_id, f"00-{made.hex}-{os.urandom(8).hex()}-01"
+    return request_id, _incoming(headers) or f"00-{made.hex}-{os.urandom(8).hex()}-01"
+
+
+def _incoming(headers: Mapping[bytes, Sequence[bytes]]) -> str | None:
+    parents = headers.get(b"traceparent", ())
+    return parents[0].decode("ascii") if len(parents) == 1 and _is_traceparent(parents[0]) else None
 
 
 def _is_traceparent(value: bytes) -> bool:

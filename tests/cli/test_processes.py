@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import os
 import signal
@@ -14,10 +15,12 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psycopg
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from platform_core._engines import libpq_url
 from platform_core._watchdog import EXIT_STUCK
@@ -279,6 +282,38 @@ async def test_metrics_and_details_are_on_the_internal_port(p: RunningPlatform, 
             in (await asyncio.to_thread(answer, f"http://127.0.0.1:{internal}/metrics"))[1]
         )
         assert await asyncio.to_thread(serve.terminate) == 0
+
+
+async def test_traces_go_where_the_standard_variables_say(p: RunningPlatform) -> None:
+    port, sent = free_port(), []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            sent.append(ExportTraceServiceRequest.FromString(body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        environment = {
+            **p.environment,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+        }
+        with run_process(["platform", "serve", "--port", str(port)], env=environment) as serve:
+            await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/live")
+            await asyncio.to_thread(answer, f"http://127.0.0.1:{port}/api/v1/sleeper/0")
+            assert await asyncio.to_thread(serve.terminate) == 0
+        collector.shutdown()
+    resources = [resource for request in sent for resource in request.resource_spans]
+    names = {a.key: a.value.string_value for resource in resources for a in resource.resource.attributes}
+    assert names["service.name"] == "platform-api"
+    (span,) = [s for resource in resources for scope in resource.scope_spans for s in scope.spans]
+    assert (span.name, span.kind) == ("GET /api/v1/sleeper/{seconds}", span.SPAN_KIND_SERVER)
 
 
 @pytest.mark.parametrize("name", ["worker", "scheduler"])
