@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from platform_core._engines import KERNEL
 from platform_core._migrations import read_database
-from platform_core.errors import OperationError, PlatformError
+from platform_core.errors import Cause, OperationError, PlatformError
 from platform_core.metrics import CONTENT_TYPE
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Health:
                 checks[check.name] = kernel.check(module, check)
         answers = await asyncio.gather(*(_answer(name, check) for name, check in checks.items()))
         found = dict(zip(checks, answers, strict=True))
-        found |= {plugin.name: "failed" for plugin in kernel.plugins if plugin.error}
+        found |= {plugin.name: _told(plugin.error.cause) for plugin in kernel.plugins if plugin.error}
         if found["database"] != "ok" or found["migrations"].startswith("required"):
             return Readiness("unavailable", found)
         return Readiness("ok" if all(map(_is_ok, found.values())) else "degraded", found)
@@ -105,8 +105,13 @@ class Health:
             required = {plugin.name for plugin in kernel.plugins if plugin.is_required}
             kind = "required" if required.intersection(module.name for module in waiting) else "optional"
             raise OperationError(
-                f"{kind} modules are not migrated: {', '.join(m.name for m in waiting)}; platform db upgrade"
+                f"{kind} modules are not migrated ({'; '.join(map(str, waiting))}): run `platform db upgrade`"
             )
+
+
+def _told(cause: Cause) -> str:
+    """Say in one line why a module is left out, and what to do."""
+    return " ".join(f"failed: {cause.problem}; {cause.hint}".split()).removesuffix(";")
 
 
 def _is_ok(answer: str) -> bool:

@@ -302,9 +302,10 @@ class Kernel:
         for module in state.not_ready:
             plugin = self._hooks.plugin(module.name)
             if not plugin.is_required:  # a required one makes the process unready until somebody migrates
-                self._hooks.fail(
-                    plugin, HookFailed(plugin.name, f"migration: {module}", "run: platform db upgrade")
+                hint = (
+                    "run `platform db upgrade`, which a new module needs once, and start the processes again"
                 )
+                self._hooks.fail(plugin, HookFailed(plugin.name, f"migration: {module}", hint))
         self._hooks.settle()
         for plugin in self.plugins:
             if plugin.error is not None:

@@ -60,7 +60,7 @@ class ModuleState:
             return self.problem
         told = [f"pending: {', '.join(revision.id for revision in self.pending)}"] if self.pending else []
         if self.is_new and not self.pending:
-            told.append("never migrated here")
+            told.append("never migrated here, so it has no schema and no role yet")
         if self.ahead:
             told.append(f"newer than this build: {', '.join(revision for revision, _ in self.ahead)}")
         return f"{self.name}: {'; '.join(told) or 'up to date'}"

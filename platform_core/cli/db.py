@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from platform_core._migrations import ModuleMigrations, Report
+    from platform_core._migrations.versions import Current
     from platform_core.settings import KernelSettings
 
 app = typer.Typer(
@@ -152,11 +153,15 @@ def current(module: Module = None, json: AsJson = False) -> None:
         print_json(found)
     else:
         rows = [
-            [m.module, m.revision or "-", m.head or "-", m.problem or ", ".join(m.pending) or "up to date"]
+            [m.module, m.revision or "-", m.head or "-", m.problem or ", ".join(m.pending) or _at_rest(m)]
             for m in found
         ]
         print_table(["module", "revision", "newest", "pending"], rows)
     raise typer.Exit(1 if any(m.problem for m in found) else 0)
+
+
+def _at_rest(module: Current) -> str:
+    return "up to date" if module.head else "has no revisions"
 
 
 @app.command(epilog="Example: platform db history --module user_management")

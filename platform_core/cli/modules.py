@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from platform_core.cli._output import AsJson, console, print_json, print_table
+from platform_core.cli._output import AsJson, console, note, print_json, print_table
 from platform_core.cli._session import assembled_environment, load_kernel, read_environment
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="modules", help="The installed modules, and whether they fit together.", no_args_is_help=True
 )
+
+
+_PATIENCE_SECONDS = 2
+"""For a database that is only asked by the way."""
 
 
 class GraphFormat(StrEnum):
@@ -27,8 +32,10 @@ class GraphFormat(StrEnum):
 
 @app.command("list", epilog="Example: platform modules list --json")
 def list_modules(json: AsJson = False) -> None:
-    """List the installed modules; a failed one with its cause."""
-    modules = load_kernel(assembled_environment()).modules()
+    """List the installed modules; a failed one with its cause, and those that this database does not know yet."""
+    kernel = load_kernel(assembled_environment())
+    modules = kernel.modules()
+    _note_unmigrated(kernel)
     if json:
         print_json(modules)
         return
@@ -106,6 +113,22 @@ def check(json: AsJson = False) -> None:
         )
         typer.echo(f"{count} modules are installed{failed_too}.")
     raise typer.Exit(1 if broken else 0)
+
+
+def _note_unmigrated(kernel: Kernel) -> None:
+    """A list of what is installed needs no database; one that answers is asked what it has seen of it."""
+    import psycopg
+
+    from platform_core._engines import libpq_url
+    from platform_core._migrations.state import read_database_sync
+
+    url = libpq_url(kernel.settings.database_url.get_secret_value())
+    with (
+        contextlib.suppress(psycopg.Error),
+        psycopg.connect(url, autocommit=True, connect_timeout=_PATIENCE_SECONDS) as connection,
+    ):
+        for module in read_database_sync(connection, kernel.migrations).not_ready:
+            note(f"{module}; it is not served until you run: platform db upgrade")
 
 
 def _cause(cause: Any) -> dict[str, str]:

@@ -225,7 +225,7 @@ def test_a_module_without_tables_has_a_schema_and_a_role(
 ) -> None:
     modules = [kernel, make_module("alpha").migrations]
     before = read_database_sync(newest_database_url, modules)
-    assert str(before.modules["alpha"]) == "alpha: never migrated here"
+    assert str(before.modules["alpha"]) == "alpha: never migrated here, so it has no schema and no role yet"
     _migrations.upgrade(newest_database_url, modules).raise_for_failures()
     state = read_database_sync(newest_database_url, modules)
     assert not state.not_ready
