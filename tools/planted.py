@@ -87,7 +87,7 @@ def _looking_at(tree: Path) -> dict[str, str]:
     An environment in which the copy's packages are found before the installed ones.
     """
     sources = [tree, *sorted(tree.glob("plugins/*/src"))]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sources))}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sources)), "COLUMNS": "250"}
 
 
 def _platform_of(tree: Path, environment: dict[str, str]) -> Path:
