@@ -156,6 +156,7 @@ class Rig:
         self._seed, self._scale, self._tell = seed, scale, tell
         self._runs_count = 0
         self._healing: dict[str, int] = defaultdict(int)
+        self._one_at_a_time: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def run(
         self,
@@ -194,7 +195,7 @@ class Rig:
         started = time.monotonic()
         nemesis = asyncio.create_task(self._strike(plan, report, history), name="nemesis")
         try:
-            await load.run(wanted, until=lambda: len(report.faults) >= least)
+            await load.run(wanted, until=lambda: _is_working(nemesis) and len(report.faults) >= least)
         finally:
             nemesis.cancel()
             await asyncio.gather(nemesis, return_exceptions=True)
@@ -239,7 +240,8 @@ class Rig:
     async def _strike_server(self, fault: Fault) -> None:
         server = {"crash postgres": self._crash, "kill redis": self._lose, "flush redis": self._flush}
         if act := server.get(f"{fault.verb} {fault.target}"):
-            await asyncio.to_thread(act)
+            async with self._one_at_a_time[fault.target]:  # a server has to be there to be struck
+                await asyncio.to_thread(act)
             return
         before = self.before_postgres if fault.target == "postgres" else self.before_redis
         acts: dict[str, Callable[[], None]] = {
@@ -337,6 +339,13 @@ class Rig:
                 ]
             )
         )
+
+
+def _is_working(nemesis: asyncio.Task[None]) -> bool:
+    """Return True; a nemesis that broke down would make everything look well, so its error is raised."""
+    if nemesis.done():
+        nemesis.result()
+    return True
 
 
 def _gaps(

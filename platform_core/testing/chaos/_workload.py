@@ -144,6 +144,8 @@ class Load:
         """
         Return when so much is acknowledged and `until` says yes; what is still under way then is left unanswered.
 
+        `until` is asked before each operation, so what it raises ends the load.
+
         What waits to be repeated holds up nobody: a killed process keeps its keys for a while.
         """
         limits = httpx2.Limits(max_connections=None, keepalive_expiry=5)
@@ -152,7 +154,7 @@ class Load:
         ) as client:
             number = 0
             try:
-                while len(self._history.acknowledged) < acknowledged_count or not until():
+                while not until() or len(self._history.acknowledged) < acknowledged_count:
                     await self._room.acquire()
                     if len(self._operations) >= self._most_waiting:
                         self._room.release()
