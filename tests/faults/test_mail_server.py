@@ -38,7 +38,7 @@ async def test_b14_a_mail_server_that_hangs_after_data_costs_its_own_mails_time_
     async with _mail_server_that_hangs() as url:
         settings = {
             "SMTP_URL": url,
-            "PLATFORM_NOTIFICATION_SEND_TIMEOUT_SECONDS": "5",
+            "PLATFORM_NOTIFICATION_SEND_TIMEOUT_SECONDS": "8",
             "PLATFORM_WORKER_CONCURRENCY": "12",
         }
         async with new_house(settings) as house:
@@ -47,9 +47,13 @@ async def test_b14_a_mail_server_that_hangs_after_data_costs_its_own_mails_time_
             for number in range(12):
                 assert (await house.register(api.client, f"reader{number}")).status_code == 201
             await eventually(lambda: _are_hanging(house))
-            beside = max([await _marks_per_second(house, api.client, f"beside {n}") for n in range(2)])
-            record_property("marks per second, alone and beside hanging mails", (alone, beside))
-            assert beside >= 0.8 * alone
+            beside, hanging = [], set()
+            for attempt in range(2):
+                hanging.add(await _hanging_count(house))
+                beside.append(await _marks_per_second(house, api.client, f"beside {attempt}"))
+            record_property("marks per second, alone and beside hanging mails", (alone, *beside))
+            assert max(beside) >= 0.8 * alone
+            assert max(hanging) <= MAILS_AT_ONCE
             await eventually(lambda: _is_deferred(house))
             assert (
                 await house.value("SELECT count(*) FROM notification.email_logs WHERE status = 'sent'") == 0
@@ -70,16 +74,20 @@ async def _are_handled(house: House) -> bool:
     return not await house.value(waiting)
 
 
-async def _are_hanging(house: House) -> bool:
+async def _hanging_count(house: House) -> int:
     leased = (
         "SELECT count(*) FROM platform.deliveries WHERE lease_token IS NOT NULL AND handler = %(handler)s"
     )
-    return bool(await house.value(leased, handler="notification.send_email") == MAILS_AT_ONCE)
+    return int(await house.value(leased, handler="notification.send_email"))
+
+
+async def _are_hanging(house: House) -> bool:
+    return await _hanging_count(house) >= MAILS_AT_ONCE
 
 
 async def _is_deferred(house: House) -> bool:
     rows = await house.sql("SELECT status, error FROM notification.email_logs WHERE attempts > 0")
-    return ("queued", "handing over took the mail server longer than 5 s") in {
+    return ("queued", "handing over took the mail server longer than 8 s") in {
         tuple(r.values()) for r in rows
     }
 
