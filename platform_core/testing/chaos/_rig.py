@@ -39,9 +39,13 @@ _SETTINGS = {
     "PLATFORM_LEASE_SECONDS": str(LEASE_SECONDS),
     "PLATFORM_POLL_SECONDS": "0.5",
     "PLATFORM_DATABASE_POOL_TIMEOUT_SECONDS": "1.5",
+    "PLATFORM_DATABASE_POOL_SIZE": "5",
     "PLATFORM_LOG_LEVEL": "INFO",
 }
-"""Short leases keep runs short; the pool's patience is production's, not that of tests."""
+"""
+Short leases keep runs short, and a process that lives for seconds opens few connections; the pool's patience is
+production's, not that of tests.
+"""
 
 _SHOWN_COUNT = 20
 _WORKERS_COUNT = 2
