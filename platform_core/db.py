@@ -418,7 +418,7 @@ class Reads:
         request: PageRequest,
         view: Callable[[RowMapping], V],
         *,
-        order: Sequence[Column[Any]],
+        order: Sequence[ColumnElement[Any]],
         ascending: bool = False,
     ) -> Page[V]:
         """
@@ -430,7 +430,7 @@ class Reads:
             view: makes one item of a row.
             order: columns that are unique together, such as `(table.c.id,)` for UUIDv7 keys.
         """
-        label = ",".join(f"{column.table.fullname}.{column.name}" for column in order)
+        label = ",".join(map(str, order))
         if request.cursor is not None:
             after = tuple_(*self._cursors.decode(label, request.cursor, order))
             position = tuple_(*order)

@@ -189,7 +189,7 @@ class Draft(Protocol):
 
     @property
     def path(self) -> Path:
-        """Where the bytes lie, for programs that read a file; once finished, and before they are kept."""
+        """Where the bytes lie, for programs that read a file; once finished."""
         ...
 
     @property

@@ -196,6 +196,11 @@ class KernelSettings(BaseModel):
         alias="SMTP_URL",
         description="smtp://… or smtps://…, with user and password in it; without it mails wait in the queue.",
     )
+    clamd_url: str | None = Field(
+        None,
+        alias="PLATFORM_CLAMD_URL",
+        description="clamd that scans uploads: unix:///run/clamav/clamd.ctl, or tcp://host:3310 in a closed network.",
+    )
     database_pool_size: int = Field(
         16,
         ge=1,

@@ -58,7 +58,7 @@ class _Place(Protocol):
     piece_bytes: int
 
     def look(self) -> bool: ...
-    def keep(self, draft: Path, key: str) -> None: ...
+    def keep(self, draft: Path, key: str) -> Path: ...
     def read(self, key: str, start: int, stop: int) -> bytes: ...
     def delete(self, key: str) -> None: ...
     def objects(self, prefix: str) -> list[StoredObject]: ...
@@ -176,7 +176,8 @@ class _Draft:
     """`ports.Draft`: a file below the storage's own folder of drafts, made with its first megabyte."""
 
     def __init__(self, storage: FileStorage, path: Path) -> None:
-        self._storage, self._path = storage, path
+        self._storage, self._draft = storage, path
+        self._path = path  # where the bytes are, which keeping them may change
         self._pending = bytearray()
         self._digest = hashlib.sha256()
         self._lock = threading.Lock()
@@ -215,7 +216,9 @@ class _Draft:
             return
         # the transfer to an object store takes as long as the bytes need
         patience = _PATIENCE_SECONDS + self.size_bytes / (256 * 1024)
-        await self._storage._run(lambda place: place.keep(self._path, checked), patience_seconds=patience)
+        self._path = await self._storage._run(
+            lambda place: place.keep(self._draft, checked), patience_seconds=patience
+        )
         self.kept_as = checked
 
     def forget(self) -> None:
@@ -225,7 +228,7 @@ class _Draft:
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
-            self._path.unlink(missing_ok=True)
+            self._draft.unlink(missing_ok=True)
 
     async def _flush(self, *, is_last: bool) -> None:
         pending, self._pending = self._pending, bytearray()
@@ -238,9 +241,9 @@ class _Draft:
             if self._is_forgotten:
                 return
             if self._file is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._draft.parent.mkdir(parents=True, exist_ok=True)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                self._file = os.open(self._path, flags, 0o600)
+                self._file = os.open(self._draft, flags, 0o600)
             self._digest.update(data)
             _write_all(self._file, data)
             if is_last:
@@ -262,7 +265,7 @@ class _Folder:
     def look(self) -> bool:
         return self._root.is_dir()
 
-    def keep(self, draft: Path, key: str) -> None:
+    def keep(self, draft: Path, key: str) -> Path:
         target = self._root / key
         target.parent.mkdir(parents=True, exist_ok=True)
         draft.replace(target)
@@ -271,6 +274,7 @@ class _Folder:
             os.fsync(folder)
         finally:
             os.close(folder)
+        return target
 
     def read(self, key: str, start: int, stop: int) -> bytes:
         return _piece_of(self._root / key, start, stop - start)
@@ -319,7 +323,7 @@ class _Bucket:
         self._files.find(self._root, maxdepth=1)  # an empty bucket has no entry of its own to look at
         return True
 
-    def keep(self, draft: Path, key: str) -> None:
+    def keep(self, draft: Path, key: str) -> Path:
         target = self._files.open(self._at(key), "wb", block_size=_PART_BYTES, autocommit=False)
         try:
             with draft.open("rb") as source:
@@ -333,6 +337,7 @@ class _Bucket:
             with contextlib.suppress(Exception):  # whatever is left of it, `sweep` takes away later
                 target.discard()
             raise
+        return draft
 
     def read(self, key: str, start: int, stop: int) -> bytes:
         try:

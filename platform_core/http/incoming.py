@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 from python_multipart.exceptions import FormParserError
@@ -58,6 +59,21 @@ class ReceivedForm:
     content: Draft
     fields: Mapping[str, str]
 
+    def uuid(self, name: str) -> UUID | None:
+        """
+        Return a field that holds an identity; None where it was not sent, or is empty.
+
+        Raises:
+            InvalidInput: it is none.
+        """
+        text = self.fields.get(name)
+        if not text:
+            return None
+        try:
+            return UUID(text)
+        except ValueError:
+            raise _field(name, "Input should be a valid UUID", "uuid_parsing") from None
+
 
 @dataclass(frozen=True, slots=True)
 class ReceivedBody:
@@ -91,6 +107,12 @@ class IncomingBody:
     ) -> None:
         self._request, self._storage, self._on_received = request, storage, on_received
         self.is_exhausted = False
+
+    @property
+    def declared_file_bytes(self) -> int:
+        """How large the file in the form is at least, as far as the client says; 0 when it does not."""
+        declared = self._request.headers.get("content-length", "")
+        return max(int(declared[:20]) - _FRAMING_BYTES, 0) if declared.isdecimal() else 0
 
     @contextlib.asynccontextmanager
     async def form(

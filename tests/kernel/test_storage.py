@@ -112,6 +112,8 @@ async def test_keeping_again_under_the_same_key_is_nothing(storage: FileStorage)
         await draft.finish()
         await draft.keep("tests/one")
         await draft.keep("tests/one")
+        assert draft.path.read_bytes() == b"one", "whoever is run again can look at it again"
+        assert [piece async for piece in draft.chunks()] == [b"one"]
     assert await whole(storage, "tests/one") == b"one"
 
 

@@ -1,0 +1,1 @@
+"""The use cases of file management, by what they are about."""

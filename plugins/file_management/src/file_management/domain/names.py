@@ -1,0 +1,50 @@
+"""What files and folders may be called."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from platform_core.errors import InvalidInput
+
+NAME_BYTES = 255
+"""As file systems have it, so that what is downloaded can be saved."""
+
+_BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Turn the direction of writing, so that `gpj.exe` can look like a picture."""
+
+
+def file_name(text: str, field: str = "name") -> str:
+    """
+    Return what a file is called: the last part of the path that a client may have sent.
+
+    Args:
+        field: of the request, for the refusal.
+
+    Raises:
+        InvalidInput: nothing is left, or it has control characters or is too long.
+    """
+    return _checked(re.split(r"[/\\]", text)[-1], field)
+
+
+def folder_name(text: str, field: str = "name") -> str:
+    """
+    Return what a folder is called.
+
+    Raises:
+        InvalidInput: as for files, and for a path.
+    """
+    if re.search(r"[/\\]", text):
+        raise InvalidInput.of(field, "is a path, not a name", "invalid_name")
+    return _checked(text, field)
+
+
+def _checked(text: str, field: str) -> str:
+    name = unicodedata.normalize("NFC", text).strip()
+    if any(unicodedata.category(letter) == "Cc" or letter in _BIDI for letter in name):
+        raise InvalidInput.of(field, "holds control characters", "invalid_name")
+    if not name.strip("."):
+        raise InvalidInput.of(field, "is no name", "invalid_name")
+    if len(name.encode()) > NAME_BYTES:
+        raise InvalidInput.of(field, f"is longer than {NAME_BYTES} bytes", "string_too_long")
+    return name

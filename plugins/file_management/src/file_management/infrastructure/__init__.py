@@ -1,0 +1,1 @@
+"""Tables, reads, the storage's far side: everything that names a vendor."""

@@ -1,0 +1,54 @@
+"""Settings of file management, read from `PLATFORM_FILE_MANAGEMENT_…`; where files are is `STORAGE_URL`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+MEBIBYTE: Final = 1024 * 1024
+
+
+def _comma_list(value: Any) -> Any:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+
+
+TypeList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
+
+
+class FileManagementSettings(BaseModel):
+    """What a deployer decides about files; there is nothing that they must."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_file_bytes: int = Field(1024 * MEBIBYTE, gt=0, description="Largest file; 413 above.")
+    quota_bytes: int = Field(
+        10 * 1024 * MEBIBYTE, ge=0, description="What all files of one user may have, every version counted."
+    )
+    allowed_types: TypeList = Field(
+        (),
+        description="Media types that may be uploaded, such as image/*,application/pdf; by default all but those of"
+        " refused_types.",
+    )
+    refused_types: TypeList = Field(
+        ("executable/*",),
+        description="Media types that may not; executable/* are programs and scripts of operating systems.",
+    )
+    keep_deleted_days: float = Field(30, gt=0, description="A deleted file is removed for good after this.")
+    upload_expires_hours: float = Field(
+        24, gt=0, description="A resumable upload that got no bytes for so long is given up."
+    )
+    scan_timeout_seconds: float = Field(
+        30, gt=0, le=300, description="A scanner that takes longer counts as away."
+    )
+    thumbnail_max_pixels: int = Field(
+        25_000_000, gt=0, description="Pictures with more pixels get no thumbnail."
+    )
+    thumbnail_timeout_seconds: float = Field(
+        20, gt=0, le=50, description="Making one thumbnail may take so long."
+    )
+    thumbnail_memory_bytes: int = Field(
+        512 * MEBIBYTE, ge=128 * MEBIBYTE, description="Address space of the process that makes a thumbnail."
+    )
