@@ -19,6 +19,7 @@ from platform_core._environment import environment, listed
 from platform_core.errors import InvalidSettings
 
 __all__ = [
+    "CommaList",
     "KernelSettings",
     "RateLimit",
     "SecretFile",

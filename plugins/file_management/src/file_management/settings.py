@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from platform_core.settings import CommaList
 
 MEBIBYTE: Final = 1024 * 1024
-
-
-def _comma_list(value: Any) -> Any:
-    return (
-        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-    )
-
-
-TypeList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 
 
 class FileManagementSettings(BaseModel):
@@ -27,12 +20,12 @@ class FileManagementSettings(BaseModel):
     quota_bytes: int = Field(
         10 * 1024 * MEBIBYTE, ge=0, description="What all files of one user may have, every version counted."
     )
-    allowed_types: TypeList = Field(
+    allowed_types: CommaList = Field(
         (),
         description="Media types that may be uploaded, such as image/*,application/pdf; by default all but those of"
         " refused_types.",
     )
-    refused_types: TypeList = Field(
+    refused_types: CommaList = Field(
         ("executable/*",),
         description="Media types that may not; executable/* are programs and scripts of operating systems.",
     )

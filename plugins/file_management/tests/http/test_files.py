@@ -151,3 +151,61 @@ async def test_a_repeated_upload_with_the_same_key_is_one_file(eve: Account, con
     assert (first.status_code, again.status_code) == (201, 201)
     assert first.json() == again.json()
     assert len((await eve.client.get(f"{API}/files")).json()["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\windows\\x.txt", "x.txt"),
+        ("/etc/shadow", "shadow"),
+        ("C:\\x.txt", "x.txt"),
+        ("  spaces.txt  ", "spaces.txt"),
+        ("e\u0301.txt", "\u00e9.txt"),
+        ("CON", "CON"),
+        ("a;b'c.txt", "a;b'c.txt"),
+        ("x" * 255, "x" * 255),
+    ],
+)
+async def test_row_59_a_name_is_the_last_part_of_whatever_path_was_sent(
+    p: RunningPlatform, eve: Account, sent: str, kept: str
+) -> None:
+    file = await upload(eve.client, sent)
+    assert file["name"] == kept
+    [stored] = await p.kernel.storage.objects("file_management")
+    assert kept not in stored.key
+    disposition = (await eve.client.get(f"{API}/files/{file['id']}/content")).headers["content-disposition"]
+    assert disposition.startswith("attachment; ")
+    assert not {"\r", "\n"} & set(disposition)
+
+
+@pytest.mark.parametrize("sent", ["a\u202egpj.exe", "x" * 256, "\u00e9" * 128, "..", "a/", "a\tb", "\x7f"])
+async def test_row_59_a_name_that_deceives_or_is_none_is_422(eve: Account, sent: str) -> None:
+    answer = await eve.client.post(f"{API}/files/upload", files={"file": (sent, b"x")})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/body/file")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "image/svg+xml"),
+        ("a.html", b"<!doctype html><script>alert(1)</script>", "text/html"),
+        ("a.txt", b"<html><script>alert(1)</script>", "text/html"),
+        ("a.xml", b"<?xml version='1.0'?><x/>", "application/xml"),
+        ("a.pdf", b"%PDF-1.7\n", "application/pdf"),
+        ("a.csv", b"a,b\n1,2\n", "text/csv"),
+        ("a.html", b"plain words", "text/plain"),
+        ("a", "Grüße".encode() * 2000, "text/plain"),
+        ("a.bin", bytes(100), "application/octet-stream"),
+    ],
+)
+async def test_row_61_the_type_is_told_by_the_bytes_and_no_browser_runs_it(
+    eve: Account, name: str, content: bytes, kind: str
+) -> None:
+    file = await upload(eve.client, name, content)
+    assert file["content_type"] == kind
+    answer = await eve.client.get(f"{API}/files/{file['id']}/content")
+    assert answer.headers["content-type"] == kind
+    assert answer.headers["content-disposition"].startswith("attachment; ")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"

@@ -7,20 +7,7 @@ from uuid import UUID
 
 from file_management.application.ports import AccessRules, FileRepository
 from file_management.domain import File, FileNotFound, OwnersOnly, ReadOnly
-from platform_core.errors import Unauthenticated
 from platform_core.security import Principal
-
-
-def own_id(principal: Principal) -> UUID:
-    """
-    Return who is asking.
-
-    Raises:
-        Unauthenticated: the platform itself, which has no files.
-    """
-    if principal.user_id is None:
-        raise Unauthenticated
-    return principal.user_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +27,7 @@ class Access:
             ReadOnly: they may read it only.
         """
         file = await self.files.get(file_id)
-        if file.uploaded_by != own_id(self.principal):
+        if file.uploaded_by != self.principal.require_user():
             level = await self._level(file)
             if level != "write":
                 raise ReadOnly
@@ -56,7 +43,7 @@ class Access:
         """
         files = self.files
         file = await (files.get_with_deleted(file_id) if with_deleted else files.get(file_id))
-        if file.uploaded_by != own_id(self.principal):
+        if file.uploaded_by != self.principal.require_user():
             if file.deleted_at is not None:
                 raise FileNotFound
             await self._level(file)
@@ -64,7 +51,7 @@ class Access:
         return file
 
     async def _level(self, file: File) -> str:
-        user_id = own_id(self.principal)
+        user_id = self.principal.require_user()
         level = await self.files.level_of(file.id, user_id)
         if level is None and not await self.rules.may_read(user_id, file.id):
             raise FileNotFound

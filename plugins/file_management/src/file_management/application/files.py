@@ -9,14 +9,14 @@ from uuid import UUID
 from annotated_types import Len
 from typing_extensions import TypedDict
 
-from file_management.application.access import Access, own_id
+from file_management.application.access import Access
 from file_management.application.intake import Intake, Rejected, view
 from file_management.application.ports import FileRepository, FolderRepository, Usage
 from file_management.application.tasks import DiscardObjects
 from file_management.contracts import FileId, FileView, FolderId
 from file_management.domain import Blob, File, FolderNotFound, VersionNotFound, file_name
 from file_management.settings import FileManagementSettings
-from platform_core.domain import Command, Refused, new_id
+from platform_core.domain import Command, Refused, body, new_id
 from platform_core.ports import Clock, Draft, Jobs
 from platform_core.security import Principal
 
@@ -42,7 +42,7 @@ async def upload_file(
     command: UploadFile, drawer: Drawer, folders: FolderRepository, principal: Principal
 ) -> FileView | Refused:
     """Whether the name is free and the quota suffices is decided by the database at the commit."""
-    owner_id, name = own_id(principal), file_name(command.name, "file")
+    owner_id, name = principal.require_user(), file_name(command.name, "file")
     if command.folder_id is not None:
         await folders.get_own(command.folder_id, owner_id)
     try:
@@ -139,7 +139,7 @@ async def add_version(
     try:
         blob = await intake.take(command.content, file.name)
     except Rejected as rejection:
-        file.rejected(own_id(principal), rejection.reason, rejection.detail)
+        file.rejected(principal.require_user(), rejection.reason, rejection.detail)
         return Refused(rejection.refusal)
     usage.charge(file.uploaded_by, blob.size, limit=settings.quota_bytes)
     await _replace(file, blob, files, intake, principal, clock, jobs)
@@ -181,7 +181,7 @@ async def _replace(
     clock: Clock,
     jobs: Jobs,
 ) -> None:
-    user_id = own_id(principal)
+    user_id = principal.require_user()
     number = await files.next_number(file.id)
     stale = file.replace(
         blob, number=number, uploaded_by=user_id, is_processed=intake.is_processed(blob), now=clock.now()
@@ -195,10 +195,9 @@ async def _replace(
 # ── Names, places, the end ───────────────────────────────────────────────────────────────────────
 
 
+@body
 class FileChanges(TypedDict, total=False):
     """What may be changed; what is absent stays, and no folder is the owner's root."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  # pydantic's own way to configure a TypedDict
 
     name: Name
     folder_id: FolderId | None

@@ -9,11 +9,10 @@ from uuid import UUID
 from annotated_types import Len
 from typing_extensions import TypedDict
 
-from file_management.application.access import own_id
 from file_management.application.ports import FolderRepository
 from file_management.contracts import FolderId, FolderView
 from file_management.domain import Folder, FolderInsideItself, folder_name
-from platform_core.domain import Command, new_id
+from platform_core.domain import Command, body, new_id
 from platform_core.ports import Clock
 from platform_core.security import Principal
 
@@ -32,7 +31,7 @@ async def create_folder(
     command: CreateFolder, folders: FolderRepository, principal: Principal, clock: Clock
 ) -> FolderView:
     """Whether the name is free is decided by the database at the commit."""
-    owner_id = own_id(principal)
+    owner_id = principal.require_user()
     if command.parent_id is not None:
         await folders.get_own(command.parent_id, owner_id)
     folder = Folder.create(
@@ -46,10 +45,9 @@ async def create_folder(
     return view(folder)
 
 
+@body
 class FolderChanges(TypedDict, total=False):
     """What may be changed; what is absent stays, and no parent is one's root."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # type: ignore[misc]  # noqa: RUF012  # pydantic's own way to configure a TypedDict
 
     name: FolderName
     parent_id: FolderId | None
@@ -67,7 +65,7 @@ async def update_folder(
     command: UpdateFolder, folders: FolderRepository, principal: Principal, clock: Clock
 ) -> FolderView:
     """Two moves at once could make a circle of which each alone knows nothing, so moves of one owner queue up."""
-    owner_id, changes, now = own_id(principal), command.changes, clock.now()
+    owner_id, changes, now = principal.require_user(), command.changes, clock.now()
     if "parent_id" in changes:
         await folders.hold_tree(owner_id)
     folder = await folders.get_own(command.folder_id, owner_id)
@@ -97,7 +95,7 @@ class DeleteFolder(Command[None]):
 async def delete_folder(
     command: DeleteFolder, folders: FolderRepository, principal: Principal, clock: Clock
 ) -> None:
-    owner_id, now = own_id(principal), clock.now()
+    owner_id, now = principal.require_user(), clock.now()
     await folders.hold_tree(owner_id)
     folder = await folders.get_own(command.folder_id, owner_id)
     folders.delete_contents(await folders.below(folder.id), except_id=folder.id, now=now)

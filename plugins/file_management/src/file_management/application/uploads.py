@@ -12,7 +12,6 @@ from uuid import UUID
 
 from annotated_types import Ge
 
-from file_management.application.access import own_id
 from file_management.application.files import Drawer, Name
 from file_management.application.intake import Rejected, object_key
 from file_management.application.ports import FolderRepository, UploadRepository
@@ -67,7 +66,7 @@ async def begin_upload(
     clock: Clock,
 ) -> UploadView | Refused:
     """What is too large, or nobody's folder, is refused before a byte was sent; nothing to send is a file at once."""
-    owner_id, now = own_id(principal), clock.now()
+    owner_id, now = principal.require_user(), clock.now()
     if command.folder_id is not None:
         await folders.get_own(command.folder_id, owner_id)
     upload = Upload.begin(
@@ -133,7 +132,7 @@ async def continue_upload(
 ) -> UploadView | Refused:
     """Of two parts for the same place one is taken: the other finds the upload gone on, and is told where it is."""
     upload, content, now = (
-        await uploads.get_own(command.upload_id, own_id(principal)),
+        await uploads.get_own(command.upload_id, principal.require_user()),
         command.content,
         clock.now(),
     )
@@ -169,7 +168,7 @@ class GiveUpUpload(Command[None]):
 async def give_up_upload(
     command: GiveUpUpload, uploads: UploadRepository, principal: Principal, clock: Clock, jobs: Jobs
 ) -> None:
-    upload = await uploads.get_own(command.upload_id, own_id(principal))
+    upload = await uploads.get_own(command.upload_id, principal.require_user())
     if upload.file_id is not None:
         raise UploadNotFound
     _discard(upload.give_up(clock.now()), jobs)

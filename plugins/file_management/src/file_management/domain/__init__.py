@@ -20,6 +20,7 @@ from file_management.domain.errors import (
     UnsafeArchive,
     UploadNotFound,
     VersionNotFound,
+    WrongProtocolVersion,
 )
 from file_management.domain.files import COMPLETED, FAILED, PROCESSING, QUARANTINED, Blob, File, Version
 from file_management.domain.folders import Folder
@@ -58,6 +59,7 @@ __all__ = [
     "UploadNotFound",
     "Version",
     "VersionNotFound",
+    "WrongProtocolVersion",
     "file_name",
     "folder_name",
 ]

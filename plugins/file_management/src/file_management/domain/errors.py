@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from platform_core.errors import DomainError, Kind, NotFound
+from platform_core.errors import DomainError, Kind, NotFound, PreconditionFailed
 
 
 class FileNotFound(NotFound):
@@ -79,3 +79,7 @@ class OffsetMismatch(DomainError, kind=Kind.CONFLICT):
 
 class ChecksumMismatch(DomainError, kind=Kind.INVALID):
     """The bytes that arrived have another checksum than you said; send them again."""
+
+
+class WrongProtocolVersion(PreconditionFailed):
+    """Resumable uploads need the header `Tus-Resumable: 1.0.0`."""

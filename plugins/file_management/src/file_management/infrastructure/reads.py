@@ -23,7 +23,6 @@ from sqlalchemy import (
 )
 
 from file_management.application import queries
-from file_management.application.access import own_id
 from file_management.application.ports import AccessRules
 from file_management.application.uploads import UploadView
 from file_management.contracts import (
@@ -103,7 +102,7 @@ async def get_file(
 
 
 async def list_files(query: queries.ListFiles, reads: Reads, principal: Principal) -> Page[FileView]:
-    statement = select(*_FILE).where(files.c.deleted_at.is_(None), _own_or_shared(own_id(principal)))
+    statement = select(*_FILE).where(files.c.deleted_at.is_(None), _own_or_shared(principal.require_user()))
     if query.folder_id is not None:
         statement = statement.where(files.c.folder_id == query.folder_id)
     if query.q:
@@ -191,7 +190,7 @@ async def list_permissions(
     query: queries.ListPermissions, reads: Reads, rules: AccessRules, principal: Principal
 ) -> Page[PermissionView]:
     row = await _readable(query.file_id, reads, rules, principal)
-    if row["uploaded_by"] != own_id(principal):
+    if row["uploaded_by"] != principal.require_user():
         raise OwnersOnly
     statement = select(file_permissions.c.user_id, file_permissions.c.level).where(
         file_permissions.c.file_id == query.file_id
@@ -216,7 +215,7 @@ async def get_upload_allowance(
     settings: FileManagementSettings,
 ) -> queries.UploadAllowance:
     """Whoever may not, or has no room left, hears of it before the bytes are on their way."""
-    owner_id = user_id = own_id(principal)
+    owner_id = user_id = principal.require_user()
     if query.file_id is not None:
         row = await _readable(query.file_id, reads, rules, principal)
         owner_id = row["uploaded_by"]
@@ -231,7 +230,7 @@ async def get_upload_allowance(
 async def get_quota(
     query: queries.GetQuota, reads: Reads, principal: Principal, settings: FileManagementSettings
 ) -> QuotaView:
-    return await _quota(own_id(principal), reads, settings)
+    return await _quota(principal.require_user(), reads, settings)
 
 
 # ── Folders ──────────────────────────────────────────────────────────────────────────────────────
@@ -248,7 +247,7 @@ async def list_children(query: queries.ListChildren, reads: Reads, principal: Pr
     """Folders and files as one list: columns that only one of both has are empty for the other."""
     if query.folder_id is not None:
         await get_folder(queries.GetFolder(folder_id=query.folder_id), reads, principal)
-    owner_id = own_id(principal)
+    owner_id = principal.require_user()
     only_files = [column for column in _FILE if column.name not in _COMMON]
     in_folders = (
         select(
@@ -293,7 +292,7 @@ async def get_upload(
     row = await reads.one(
         select(*_UPLOAD).where(
             file_uploads.c.id == query.upload_id,
-            file_uploads.c.owner_id == own_id(principal),
+            file_uploads.c.owner_id == principal.require_user(),
             file_uploads.c.deleted_at.is_(None),
             file_uploads.c.expires_at > clock.now(),
         )
@@ -342,7 +341,7 @@ async def _readable(
     joined: ColumnElement[bool] | None = None,
 ) -> RowMapping:
     """Return a file that the caller may read, with `columns`, and what they were granted as `level`."""
-    user_id = own_id(principal)
+    user_id = principal.require_user()
     granted = and_(file_permissions.c.file_id == files.c.id, file_permissions.c.user_id == user_id)
     level = select(file_permissions.c.level).where(granted).scalar_subquery().label("level")
     source = files if joined is None else files.outerjoin(file_versions, joined)
@@ -364,7 +363,9 @@ def _own_or_shared(user_id: UUID) -> ColumnElement[bool]:
 
 
 def _own_folders(principal: Principal) -> Select[Any]:
-    return select(*_FOLDER).where(folders.c.owner_id == own_id(principal), folders.c.deleted_at.is_(None))
+    return select(*_FOLDER).where(
+        folders.c.owner_id == principal.require_user(), folders.c.deleted_at.is_(None)
+    )
 
 
 async def _quota(owner_id: UUID, reads: Reads, settings: FileManagementSettings) -> QuotaView:

@@ -32,9 +32,10 @@ from file_management.domain import (
     FolderNotFound,
     OffsetMismatch,
     UploadNotFound,
+    WrongProtocolVersion,
 )
 from file_management.presentation.files import INTAKE, PROBLEM
-from platform_core.errors import InvalidInput, PreconditionFailed
+from platform_core.errors import InvalidInput
 from platform_core.http import Ask, Execute, Incoming, Router
 from platform_core.http.problems import UnsupportedMediaType, respond
 
@@ -45,10 +46,6 @@ _CHECKSUM_MISMATCH: Final = 460
 _EXTENSIONS: Final = "creation,expiration,checksum,termination"
 
 router = Router()
-
-
-class WrongProtocolVersion(PreconditionFailed):
-    """The request needs the header `Tus-Resumable: 1.0.0`."""
 
 
 Version = Annotated[str | None, Header(alias="Tus-Resumable", description="1.0.0", max_length=100)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 from uuid import UUID
 
 from file_management.application.queries import ListPermissions
@@ -11,18 +10,17 @@ from file_management.application.sharing import ShareFile, UnshareFile
 from file_management.contracts import Level, PermissionView
 from file_management.domain import FileNotFound, GranteeNotFound, OwnersOnly
 from file_management.presentation.files import file_is_there
-from platform_core.domain import Page
+from platform_core.domain import Page, body
 from platform_core.errors import InvalidInput
 from platform_core.http import Ask, Execute, PageParams, Router
 
 router = Router()
 
 
-@dataclass(frozen=True, slots=True)
+@body
+@dataclass(frozen=True)
 class Grant:
     """What somebody may do; `write` includes reading."""
-
-    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     level: Level
 
