@@ -179,7 +179,7 @@ async def test_row_59_a_name_is_the_last_part_of_whatever_path_was_sent(
     assert not {"\r", "\n"} & set(disposition)
 
 
-@pytest.mark.parametrize("sent", ["a\u202egpj.exe", "x" * 256, "\u00e9" * 128, "..", "a/", "a\tb", "\x7f"])
+@pytest.mark.parametrize("sent", ["a\u202egpj.exe", "x" * 256, "\u00e9" * 128, "..", "a/", "\x7f"])
 async def test_row_59_a_name_that_deceives_or_is_none_is_422(eve: Account, sent: str) -> None:
     answer = await eve.client.post(f"{API}/files/upload", files={"file": (sent, b"x")})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/body/file")
