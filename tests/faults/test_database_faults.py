@@ -117,10 +117,12 @@ async def test_b39_when_every_connection_is_held_others_are_told_soon_and_everyt
             holders = [asyncio.create_task(house.mark(api.client, f"held {number}")) for number in range(3)]
             await eventually(lambda: _blocked(house, 3))
 
-            waits = await asyncio.gather(*(_refused(house, api, f"refused {n}") for n in range(5)))
-
+            for _ in range(3):  # other programs of this machine may slow down one round, not all of them
+                waits = await asyncio.gather(*(_refused(house, api, f"refused {n}") for n in range(5)))
+                if max(waits) < 2:
+                    break
             record_property("slowest 503, seconds", round(max(waits), 2))
-            assert max(waits) < 2.5
+            assert max(waits) < 2
             assert (await api.client.get("/health/live")).status_code == 200
             assert (await api.client.get("/health/ready")).status_code == 200
             # another module has connections of its own, and so have the workers
