@@ -28,7 +28,7 @@ async def test_b40_five_hundred_disconnects_leak_no_connection_and_leave_no_half
     """
     The pool is so small that a single connection that is not given back stops the platform soon.
 
-    Red when the unit of work does not close its connection where a request is cancelled.
+    Red when one connection in fifty is not given back.
     """
     async with new_house({"PLATFORM_DATABASE_POOL_SIZE": str(POOL_SIZE)}) as house:
         api, _ = await asyncio.gather(house.api(), house.worker())
