@@ -10,6 +10,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -193,6 +194,7 @@ async def test_b4_a_worker_killed_with_its_whole_group_leaves_nobody_behind_who_
     api, doomed = await asyncio.gather(house.api(), house.worker(chaos="before_commit:1:stop"))
     await house.mark(api.client, "one")
     await eventually(lambda: _says(doomed, "chaos: "))
+    assert _children(doomed) == []
     doomed.kill(group=True)
     await house.mark(api.client, "two")
     await asyncio.sleep(LEASE_SECONDS + POLL_SECONDS)
@@ -240,6 +242,10 @@ async def _blocked(house: House, count: int) -> bool:
 
 async def _answered(house: House) -> bool:
     return bool(await house.value("SELECT count(*) FROM platform.idempotency_keys WHERE status IS NOT NULL"))
+
+
+def _children(process: RunningProcess) -> list[str]:
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
 
 
 async def _says(process: RunningProcess, text: str) -> bool:
