@@ -31,6 +31,7 @@ from packaging.version import Version
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from platform_core import ENTRY_POINT_GROUP, PROJECT_NAME, __version__, hookspecs
+from platform_core._start_marks import StartMarks
 from platform_core.declarations import Link
 from platform_core.errors import (
     DuplicatePlugin,
@@ -434,11 +435,14 @@ class Hooks:
     Args:
         plugins: in dependency order; failures are noted in them.
         timeout_seconds: for one import and for one hook.
+        marks: where it is noted whose code runs, in a process of its own.
     """
 
-    def __init__(self, plugins: Sequence[Plugin], *, timeout_seconds: float) -> None:
+    def __init__(
+        self, plugins: Sequence[Plugin], *, timeout_seconds: float, marks: StartMarks | None = None
+    ) -> None:
         self.plugins = list(plugins)
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds, self._marks = timeout_seconds, marks
         self._findings = _Findings()
         self._manager = pluggy.PluginManager(PROJECT_NAME)
         self._manager.add_hookspecs(hookspecs)
@@ -454,6 +458,11 @@ class Hooks:
     def active(self) -> list[Plugin]:
         """Plugins that have not failed, in order."""
         return [plugin for plugin in self.plugins if plugin.error is None]
+
+    @property
+    def kernel_hooks(self) -> list[str]:
+        """Names of the hooks that the kernel itself declares."""
+        return _spec_names(hookspecs)
 
     @property
     def claimants(self) -> list[Plugin]:
@@ -515,8 +524,27 @@ class Hooks:
             for shared in _IMPORTED_BY_ALL:
                 importlib.import_module(shared)
             assert plugin.entry_point is not None  # noqa: S101  # only built-in plugins come imported
+            if self._is_deadly(plugin):
+                return
             with self._guarded(plugin, f"importing {plugin.entry_point.value}"):
                 plugin.module = importlib.import_module(plugin.entry_point.module)
+
+    def _is_deadly(self, plugin: Plugin) -> bool:
+        happened = self._marks.convict(plugin.name, self._needed_by(plugin)) if self._marks else None
+        if happened is not None:
+            hint = "mend or uninstall it, or leave it out of PLATFORM_MODULES; what it wrote is in the log"
+            self.fail(plugin, HookFailed(plugin.name, happened, hint))
+        return happened is not None
+
+    def _needed_by(self, plugin: Plugin) -> list[str]:
+        """Return what must be installed for a plugin, neighbours of neighbours included."""
+        needed: list[str] = []
+        for other in reversed(self.plugins):  # neighbours come before those who need them
+            if other.name in plugin.requires or any(
+                other.name in self.plugin(name).requires for name in needed
+            ):
+                needed.append(other.name)
+        return [name for name in needed if name != KERNEL]
 
     def _add_hookspecs(self) -> None:
         """Make the hooks known that plugins publish; all of them are imported, so that their order decides nothing."""
@@ -555,7 +583,8 @@ class Hooks:
     @contextlib.contextmanager
     def _guarded(self, plugin: Plugin, what: str) -> Iterator[None]:
         try:
-            with deadline(self._timeout_seconds):
+            at_risk = self._marks.at_risk(plugin.name, what) if self._marks else contextlib.nullcontext()
+            with at_risk, deadline(self._timeout_seconds):
                 yield
         except KeyboardInterrupt:
             raise

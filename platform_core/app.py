@@ -27,6 +27,7 @@ from platform_core._discovery import KERNEL, Hooks, Manifest, Plugin, PluginHung
 from platform_core._engines import Engines
 from platform_core._migrations import DatabaseState, ModuleMigrations, module_migrations, read_database
 from platform_core._outbox import Delivery, EventCodec
+from platform_core._start_marks import StartMarks, default_directory
 from platform_core._uow import SqlUnitOfWork
 from platform_core._wiring import KernelOffer, Plan, Unit, Wiring
 from platform_core.cache import Redis
@@ -123,7 +124,12 @@ class Kernel:
 
     @classmethod
     def load(
-        cls, settings: KernelSettings, source: Mapping[str, str] | None = None, *, clock: Clock | None = None
+        cls,
+        settings: KernelSettings,
+        source: Mapping[str, str] | None = None,
+        *,
+        clock: Clock | None = None,
+        leaves_marks: bool = False,
     ) -> Kernel:
         """
         Find, check, import and wire the installed plugins.
@@ -132,15 +138,18 @@ class Kernel:
             settings: the kernel's own; `modules` is the allow-list.
             source: where plugins' settings are read from; the process's environment by default.
             clock: the real one by default.
+            leaves_marks: note whose code runs, so that a plugin that kills this process is found at the next start;
+                for a process that is started again when it dies, or by a person.
 
         Raises:
             StartupFailed: everything that is wrong with required plugins or the set, at once.
         """
-        built_in = replace_plugin(_BUILT_IN)
-        hooks = Hooks(
-            [built_in, *discover(settings.modules)], timeout_seconds=settings.startup_timeout_seconds
-        )
-        return cls(settings, hooks, environment() if source is None else source, clock or SystemClock())
+        found = [replace_plugin(_BUILT_IN), *discover(settings.modules)]
+        limit = settings.startup_timeout_seconds
+        keeping = StartMarks(default_directory(), timeout_seconds=limit).kept()
+        with keeping if leaves_marks else contextlib.nullcontext() as marks:
+            hooks = Hooks(found, timeout_seconds=limit, marks=marks)
+            return cls(settings, hooks, environment() if source is None else source, clock or SystemClock())
 
     # ── what stands after loading ────────────────────────────────────────────────────────────────
 

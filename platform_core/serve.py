@@ -56,7 +56,7 @@ def load(source: Mapping[str, str]) -> Kernel:
         found.append(error)
     kernel: Kernel | None = None
     try:
-        kernel = Kernel.load(settings or read_settings(_stand_in(source)), source)
+        kernel = Kernel.load(settings or read_settings(_stand_in(source)), source, leaves_marks=True)
     except StartupFailed as failed:
         found += [error for error in failed.exceptions if isinstance(error, StartupError)]
     if settings is not None:

@@ -81,7 +81,7 @@ def load_kernel(source: Mapping[str, str]) -> Kernel:
     settings = read_settings(source)
     level = "WARNING" if settings.log_level == "INFO" else settings.log_level
     logs.configure(level=level, json=settings.log_format == "json")
-    return Kernel.load(settings, source)
+    return Kernel.load(settings, source, leaves_marks=True)
 
 
 def with_kernel(work: Callable[[Kernel], Awaitable[T]]) -> T:
