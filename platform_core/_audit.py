@@ -91,7 +91,7 @@ async def record_denied(
     sql = f"WITH entry AS ({entry.sql}) {queued.sql}"
     try:
         async with engines.commands(KERNEL).connect() as connection:
-            await connection.exec_driver_sql(sql, {**entry.params, **queued.params})
+            await connection.run(sql, {**entry.params, **queued.params})
     except Exception:
         logger.exception("audit line lost", action=action, outcome=outcome, detail=detail)
 

@@ -6,19 +6,16 @@ Private to the kernel. A module that leaks connections exhausts its own pool and
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import psycopg.conninfo
 from pydantic import SecretStr
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from platform_core._pool import Pool, PoolExhausted
 from platform_core.errors import Unavailable
 from platform_core.settings import KernelSettings
 
@@ -43,26 +40,28 @@ def role_name(database: str, module: str) -> str:
     return f"{name.encode()[: LONGEST_NAME_BYTES - 13].decode(errors='ignore')}_{digest}"
 
 
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
+class translated:  # noqa: N801  # reads like the context manager that it is; a class is a third of a generator's cost
     """
     Turn "the database is away" into one error that clients understand.
 
     Raises:
         Unavailable: no connection to be had in time, the server is going down, or it is read-only for now.
     """
-    try:
-        yield
-    except (PoolTimeout, InterfaceError) as error:
-        raise Unavailable("The database is busy or away.", retry_after_seconds=1) from error
-    except OperationalError as error:
-        if isinstance(error.orig, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
-            raise  # the unit of work knows what to do about these
-        raise Unavailable("The database is away.", retry_after_seconds=1) from error
-    except DBAPIError as error:
-        if error.connection_invalidated or isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction):
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, PoolExhausted | psycopg.InterfaceError):
+            raise Unavailable("The database is busy or away.", retry_after_seconds=1) from error
+        if isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
+            return  # the unit of work knows what to do about these
+        if isinstance(error, psycopg.OperationalError | psycopg.errors.ReadOnlySqlTransaction):
             raise Unavailable("The database is away.", retry_after_seconds=1) from error
-        raise
+
+
+Watcher = Callable[[str, str, str, Sequence[Any]], None]
+"""Is told of each statement: module, purpose (`commands`, `reads`, `replica`), SQL, values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +72,29 @@ class _Key:
 
 class Engines:
     """
-    Every engine of one process, made when first asked for.
+    Every pool of one process, made when first asked for.
 
     Args:
         settings: addresses and pool sizes.
         roles: module → database role that its connections take (`SET ROLE` in the start-up packet), the kernel's
             own among them; empty where there are none, and connections have the login's rights. From
             `_migrations.read_database`, before the first connection of a pool is made.
+
+    Attributes:
+        watchers: told of each statement that is sent; for tests and measurements.
     """
 
     def __init__(self, settings: KernelSettings, *, roles: Mapping[str, str] | None = None) -> None:
         self._settings = settings
         self.roles: Mapping[str, str] = roles or {}
-        self._engines: dict[_Key, AsyncEngine] = {}
+        self.watchers: list[Watcher] = []
+        self._pools: dict[_Key, Pool] = {}
 
-    def commands(self, module: str) -> AsyncEngine:
+    def commands(self, module: str) -> Pool:
         """Return the pool for units of work of `module`, on the primary."""
         return self._get(_Key(module, "commands"))
 
-    def reads(self, module: str, *, primary: bool) -> AsyncEngine:
+    def reads(self, module: str, *, primary: bool) -> Pool:
         """Return the pool for queries of `module`: the replica's, or the primary's for decisions."""
         replica = self._settings.read_database_url is not None and not primary
         return self._get(_Key(module, "replica" if replica else "reads"))
@@ -104,22 +107,17 @@ class Engines:
 
     async def close(self) -> None:
         """Close every pool."""
-        engines, self._engines = self._engines, {}
-        for engine in engines.values():
-            await engine.dispose()
+        pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            await pool.close()
 
-    def pools(self) -> Iterator[tuple[str, str, Any]]:
-        """Yield (module, purpose, pool) of every pool in use, for metrics."""
-        for key, engine in self._engines.items():
-            yield key.module, key.purpose, engine.pool
+    def _get(self, key: _Key) -> Pool:
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = self._create(key)
+        return pool
 
-    def _get(self, key: _Key) -> AsyncEngine:
-        engine = self._engines.get(key)
-        if engine is None:
-            engine = self._engines[key] = self._create(key)
-        return engine
-
-    def _create(self, key: _Key) -> AsyncEngine:
+    def _create(self, key: _Key) -> Pool:
         settings = self._settings
 
         async def connect() -> psycopg.AsyncConnection[Any]:
@@ -135,15 +133,15 @@ class Engines:
                 keepalives_idle=30,
             )
 
-        return create_async_engine(
-            "postgresql+psycopg://",
-            async_creator=connect,
-            isolation_level="AUTOCOMMIT",
-            pool_size=settings.database_pool_size,
-            max_overflow=0,
-            pool_timeout=settings.database_pool_timeout_seconds,
-            pool_use_lifo=True,
-            hide_parameters=True,  # errors are logged, and kept with dead letters
+        def watch(sql: str, values: Sequence[Any]) -> None:
+            for watcher in self.watchers:
+                watcher(key.module, key.purpose, sql, values)
+
+        return Pool(
+            connect,
+            size=settings.database_pool_size,
+            timeout_seconds=settings.database_pool_timeout_seconds,
+            watch=watch,
         )
 
     def _options(self, key: _Key) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import structlog
-from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -86,8 +85,8 @@ class Health:
 
     async def _database(self) -> None:
         async with self._kernel.engines.reads(KERNEL, primary=True).connect() as connection:
-            now = await connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())::float8"))
-        skew = abs(time.time() - float(now or 0))
+            [row] = await connection.fetch("SELECT extract(epoch FROM clock_timestamp())::float8 AS now")
+        skew = abs(time.time() - row["now"])
         if skew > _LARGEST_SKEW_SECONDS:
             raise OperationError(
                 f"this machine's clock differs from the database's by {skew:.0f} s, so its tokens and deadlines are"

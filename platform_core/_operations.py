@@ -6,7 +6,7 @@ Routes below `/api/v1/platform` for operators: modules, events, deliveries and t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from fastapi import Query as QueryParameter
-from sqlalchemy import ColumnElement, RowMapping, Select, func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 
 import platform_core
 from platform_core import hookimpl
@@ -217,7 +217,7 @@ def _filtered(statement: Select[Any], *filters: tuple[ColumnElement[Any], Any]) 
     return statement.where(*(column == value for column, value in filters if value is not None))
 
 
-def _view(view: type[Any], row: RowMapping, **changed: Any) -> Any:
+def _view(view: type[Any], row: Mapping[str, Any], **changed: Any) -> Any:
     return view(**({name: row[name] for name in view.__dataclass_fields__} | changed))
 
 

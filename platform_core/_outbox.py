@@ -18,9 +18,9 @@ from uuid import UUID
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Text, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from platform_core._engines import translated
+from platform_core._pool import Pool
 from platform_core._tables import subscriptions
 from platform_core._uow import Write
 from platform_core.declarations import Retry
@@ -125,7 +125,7 @@ _CLAIM = _knowing(
 
 
 async def claim(
-    engine: AsyncEngine,
+    pool: Pool,
     handlers: Sequence[str],
     *,
     newest: Mapping[str, int],
@@ -147,8 +147,8 @@ async def claim(
         suspects: only such, or none, whose last two workers died with them; see `has_suspects`.
     """
     with translated():
-        async with engine.connect() as connection:
-            rows = await connection.execute(
+        async with pool.connect() as connection:
+            rows = await connection.fetch(
                 _CLAIM,
                 {
                     "handlers": list(handlers),
@@ -159,10 +159,10 @@ async def claim(
                     "suspects": suspects,
                 },
             )
-            return [Delivery(**row) for row in rows.mappings()]
+            return [Delivery(**row) for row in rows]
 
 
-async def has_suspects(engine: AsyncEngine, handlers: Sequence[str], newest: Mapping[str, int]) -> bool:
+async def has_suspects(pool: Pool, handlers: Sequence[str], newest: Mapping[str, int]) -> bool:
     """
     Tell whether something is due that two workers died with.
 
@@ -170,18 +170,18 @@ async def has_suspects(engine: AsyncEngine, handlers: Sequence[str], newest: Map
     """
     statement = _knowing(
         "SELECT EXISTS (SELECT 1 FROM platform.deliveries d WHERE d.status = 'pending' AND d.available_at <= now()"
-        " AND SUSPECT AND d.handler = ANY(:handlers) AND READABLE)"
+        " AND SUSPECT AND d.handler = ANY(:handlers) AND READABLE) AS found"
     )
     with translated():
-        async with engine.connect() as connection:
-            params = {"handlers": list(handlers), "newest": dict(newest)}
-            return bool(await connection.scalar(statement, params))
+        async with pool.connect() as connection:
+            [row] = await connection.fetch(statement, {"handlers": list(handlers), "newest": dict(newest)})
+            return bool(row["found"])
 
 
-async def extend(engine: AsyncEngine, leases: Sequence[tuple[UUID, UUID]], *, lease_seconds: float) -> None:
+async def extend(pool: Pool, leases: Sequence[tuple[UUID, UUID]], *, lease_seconds: float) -> None:
     """Prolong the leases (delivery, token) of work that is still going on."""
     await _run(
-        engine,
+        pool,
         "UPDATE platform.deliveries d SET available_at = now() + make_interval(secs => :lease_seconds)"
         " FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[])) AS held(id, token)"
         " WHERE d.id = held.id AND d.lease_token = held.token",
@@ -191,10 +191,10 @@ async def extend(engine: AsyncEngine, leases: Sequence[tuple[UUID, UUID]], *, le
     )
 
 
-async def give_back(engine: AsyncEngine, leases: Sequence[tuple[UUID, UUID]]) -> None:
+async def give_back(pool: Pool, leases: Sequence[tuple[UUID, UUID]]) -> None:
     """Make leased but unstarted deliveries due at once; the attempt does not count."""
     await _run(
-        engine,
+        pool,
         "UPDATE platform.deliveries d SET available_at = now(), lease_token = NULL,"
         " attempts_count = GREATEST(attempts_count - 1, 0)"
         " FROM unnest(CAST(:ids AS uuid[]), CAST(:tokens AS uuid[])) AS held(id, token)"
@@ -204,17 +204,17 @@ async def give_back(engine: AsyncEngine, leases: Sequence[tuple[UUID, UUID]]) ->
     )
 
 
-async def fail(engine: AsyncEngine, delivery: Delivery, retry: Retry, error: str) -> str:
+async def fail(pool: Pool, delivery: Delivery, retry: Retry, error: str) -> str:
     """
     Note a failed attempt.
 
     Returns: `pending` when it will be repeated, `dead` when that was the last attempt.
     """
     if delivery.attempt >= retry.attempts_count:
-        await _settle(engine, delivery, "dead", error)
+        await _settle(pool, delivery, "dead", error)
         return "dead"
     await _run(
-        engine,
+        pool,
         "UPDATE platform.deliveries SET lease_token = NULL, last_error = :error,"
         " available_at = now() + make_interval(secs => :wait) WHERE id = :id AND lease_token = :token",
         id=delivery.id,
@@ -225,13 +225,13 @@ async def fail(engine: AsyncEngine, delivery: Delivery, retry: Retry, error: str
     return "pending"
 
 
-async def park(engine: AsyncEngine, delivery: Delivery, reason: str) -> None:
+async def park(pool: Pool, delivery: Delivery, reason: str) -> None:
     """Set aside what this build knows and still cannot read; the next process that starts brings it back."""
-    await _settle(engine, delivery, "parked", reason)
+    await _settle(pool, delivery, "parked", reason)
 
 
 async def park_beyond(
-    engine: AsyncEngine, handlers: Sequence[str], newest: Mapping[str, int], *, waited_seconds: float
+    pool: Pool, handlers: Sequence[str], newest: Mapping[str, int], *, waited_seconds: float
 ) -> int:
     """
     Set aside events newer than this build that nobody has taken for a while: only workers of older builds run.
@@ -242,7 +242,7 @@ async def park_beyond(
         newest: event name → the newest version that this build knows.
     """
     return await _run(
-        engine,
+        pool,
         _knowing(
             "UPDATE platform.deliveries d SET status = 'parked', lease_token = NULL, finished_at = now(), last_error ="
             " (SELECT format(:reason, e.name, e.version) FROM audit.domain_events e WHERE e.id = d.event_id)"
@@ -256,7 +256,7 @@ async def park_beyond(
     )
 
 
-async def revive_beyond(engine: AsyncEngine, handlers: Sequence[str], newest: Mapping[str, int]) -> int:
+async def revive_beyond(pool: Pool, handlers: Sequence[str], newest: Mapping[str, int]) -> int:
     """
     Make due again what older builds set aside and this one knows; they do not claim it, so it does not come back.
 
@@ -264,7 +264,7 @@ async def revive_beyond(engine: AsyncEngine, handlers: Sequence[str], newest: Ma
         newest: event name → the newest version that this build knows.
     """
     return await _run(
-        engine,
+        pool,
         _knowing(
             "UPDATE platform.deliveries d SET status = 'pending', available_at = now(), attempts_count = 0,"
             " finished_at = NULL WHERE d.status = 'parked' AND d.last_error LIKE :beyond"
@@ -282,7 +282,7 @@ def backoff_seconds(retry: Retry, attempt: int) -> float:
     return wait * (1 + random.random() / 4)  # noqa: S311  # jitter, no secret
 
 
-async def sync_subscriptions(engine: AsyncEngine, known: Sequence[tuple[str, str | None, str]]) -> None:
+async def sync_subscriptions(pool: Pool, known: Sequence[tuple[str, str | None, str]]) -> None:
     """
     Make the handlers of this process known to every producer, and their parked or orphaned deliveries due again.
 
@@ -304,9 +304,9 @@ async def sync_subscriptions(engine: AsyncEngine, known: Sequence[tuple[str, str
             "seen_at": text("now()"),
         },
     )
-    async with engine.connect() as connection:
-        await connection.execute(statement)
-        await connection.execute(
+    async with pool.connect() as connection:
+        await connection.run(statement)
+        await connection.run(
             text(
                 "UPDATE platform.deliveries SET status = 'pending', available_at = now(), attempts_count = 0,"
                 " finished_at = NULL"
@@ -317,7 +317,7 @@ async def sync_subscriptions(engine: AsyncEngine, known: Sequence[tuple[str, str
         )
 
 
-async def bury_orphans(engine: AsyncEngine, *, orphan_seconds: float) -> int:
+async def bury_orphans(pool: Pool, *, orphan_seconds: float) -> int:
     """
     Turn deliveries into dead letters whose handler no worker has had for a while: its module was uninstalled.
 
@@ -325,7 +325,7 @@ async def bury_orphans(engine: AsyncEngine, *, orphan_seconds: float) -> int:
     nothing. The subscription stays: whatever happens until the module comes back is kept for it.
     """
     return await _run(
-        engine,
+        pool,
         "WITH gone AS (SELECT handler, module FROM platform.subscriptions WHERE seen_at <"
         " (SELECT max(seen_at) FROM platform.subscriptions) - make_interval(secs => :age))"
         " UPDATE platform.deliveries d SET status = 'dead', lease_token = NULL,"
@@ -336,18 +336,18 @@ async def bury_orphans(engine: AsyncEngine, *, orphan_seconds: float) -> int:
     )
 
 
-async def touch_subscriptions(engine: AsyncEngine, handlers: Sequence[str]) -> None:
+async def touch_subscriptions(pool: Pool, handlers: Sequence[str]) -> None:
     """Tell that a living worker knows these handlers."""
     statement = text("UPDATE platform.subscriptions SET seen_at = now() WHERE handler = ANY(:handlers)")
     with translated():
-        async with engine.connect() as connection:
-            await connection.execute(
+        async with pool.connect() as connection:
+            await connection.run(
                 statement.bindparams(bindparam("handlers", type_=ARRAY(Text))), {"handlers": list(handlers)}
             )
 
 
 async def purge(
-    engine: AsyncEngine, *, retention_days: float, keep: Sequence[str] = (), batch_count: int = 5000
+    pool: Pool, *, retention_days: float, keep: Sequence[str] = (), batch_count: int = 5000
 ) -> int:
     """
     Delete finished deliveries older than the retention, in batches that block nobody; events stay.
@@ -358,7 +358,7 @@ async def purge(
     total = 0
     while True:
         gone = await _run(
-            engine,
+            pool,
             "DELETE FROM platform.deliveries WHERE id IN (SELECT id FROM platform.deliveries WHERE status = 'done'"
             " AND finished_at < now() - make_interval(secs => :age)"
             " AND (job_key IS NULL OR job_key <> ALL(CAST(:keep AS text[]))) LIMIT :count)",
@@ -429,9 +429,9 @@ def _fields(name: str, payload: object) -> dict[str, Any]:
     return dict(payload)
 
 
-async def _settle(engine: AsyncEngine, delivery: Delivery, status: str, reason: str) -> None:
+async def _settle(pool: Pool, delivery: Delivery, status: str, reason: str) -> None:
     await _run(
-        engine,
+        pool,
         "UPDATE platform.deliveries SET status = :status, lease_token = NULL, finished_at = now(), last_error = :reason"
         " WHERE id = :id AND lease_token = :token",
         id=delivery.id,
@@ -441,8 +441,8 @@ async def _settle(engine: AsyncEngine, delivery: Delivery, status: str, reason: 
     )
 
 
-async def _run(engine: AsyncEngine, sql: str | TextClause, **params: Any) -> int:
+async def _run(pool: Pool, sql: str | TextClause, **params: Any) -> int:
     statement = text(sql) if isinstance(sql, str) else sql
     with translated():
-        async with engine.connect() as connection:
-            return (await connection.execute(statement, params)).rowcount
+        async with pool.connect() as connection:
+            return await connection.run(statement, params)

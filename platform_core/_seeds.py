@@ -187,7 +187,8 @@ async def _note(engines: Engines, owner: str, seed: Seed) -> int:
     values = {"module": owner, "name": seed.name, "tier": seed.tier.name.lower()}
     with translated():
         async with engines.commands(KERNEL).connect() as connection:
-            return int((await connection.execute(statement, values)).scalar_one())
+            [row] = await connection.fetch(statement, values)
+            return int(row["runs_count"])
 
 
 @contextlib.asynccontextmanager

@@ -9,9 +9,8 @@ runs inside it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -21,22 +20,19 @@ from uuid import UUID
 import orjson
 import psycopg
 from psycopg.types.json import Jsonb
-from sqlalchemy import RowMapping, Table
+from sqlalchemy import Table
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
 from platform_core._engines import translated
+from platform_core._pool import Connection, Pool
+from platform_core._statements import written
 from platform_core.context import Context
 from platform_core.db import AggregateMap, Row
 from platform_core.domain import Aggregate, Command, Event, new_id
 from platform_core.errors import ConcurrentUpdate, DomainError
 from platform_core.ports import Clock
-
-_DIALECT: Any = PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]  # untyped in SQLAlchemy
 
 UNEXPECTED_COUNT = "P0409"
 """SQLSTATE raised by `platform.expect` (the kernel's first revision): a write touched another number of rows."""
@@ -98,14 +94,14 @@ class SqlUnitOfWork:
     See `platform_core.db.UnitOfWork` for what handlers may call; the rest is the bus's.
 
     Args:
-        engine: the module's pool on the primary.
+        pool: the module's, on the primary.
         clock: stamps events and untouched changes.
         context: who acts, and the identifiers that events carry on.
     """
 
-    def __init__(self, engine: AsyncEngine, clock: Clock, context: Context) -> None:
-        self._engine, self._clock, self.context = engine, clock, context
-        self._connection: AsyncConnection | None = None
+    def __init__(self, pool: Pool, clock: Clock, context: Context) -> None:
+        self._pool, self._clock, self.context = pool, clock, context
+        self._connection: Connection | None = None
         self._tracked: dict[tuple[str, UUID], _Tracked] = {}
         self._writes: list[Write] = []
         self._events: list[_StoredEvent] = []
@@ -120,24 +116,27 @@ class SqlUnitOfWork:
     async def begin(self) -> None:
         if self._connection is None:
             with translated():
-                connection = await self._engine.connect()
+                connection = await self._pool.take()
                 self._connection = connection  # before BEGIN, so that `close` gives it back whatever happens
-                await connection.exec_driver_sql("BEGIN")
+                await connection.run("BEGIN")
 
-    async def fetch_all(self, statement: Executable) -> Sequence[RowMapping]:
+    async def fetch_all(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> Sequence[Mapping[str, Any]]:
         with self._refused(), translated():  # `FOR UPDATE` may find itself in a circle of waiters
-            async with self._connected() as connection:
-                return (await connection.execute(statement)).mappings().all()
+            return await self._fetch(statement, values)
 
-    async def fetch_one(self, statement: Executable) -> RowMapping | None:
-        rows = await self.fetch_all(statement)
+    async def fetch_one(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any] | None:
+        rows = await self.fetch_all(statement, values)
         return rows[0] if rows else None
 
     async def execute(self, statement: UpdateBase) -> int:
         await self.begin()
+        assert self._connection is not None  # noqa: S101  # begun
         with self._refused(), translated():
-            async with self._connected() as connection:
-                return (await connection.execute(statement)).rowcount
+            return await self._connection.run(statement)
 
     def write(
         self,
@@ -148,14 +147,8 @@ class SqlUnitOfWork:
         constraints: Mapping[str, type[DomainError]] | None = None,
         resource: tuple[str, UUID] | None = None,
     ) -> None:
-        # an `IN (…)` is spelt out now: nobody does it later
-        compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-        processors: dict[str, Any] = compiled._bind_processors  # type: ignore[assignment]  # the dialect's own conversion of JSON, enums and arrays
-        params = {
-            name: processors[name](value) if name in processors else value
-            for name, value in compiled.params.items()
-        }
-        self.append(Write(str(compiled), params, expect, otherwise or ConcurrentUpdate))
+        ready = written(statement)
+        self.append(Write(ready.sql, ready.values, expect, otherwise or ConcurrentUpdate))
         self._constraints.update(constraints or {})
         self.changes.resource = self.changes.resource or resource
 
@@ -219,11 +212,10 @@ class SqlUnitOfWork:
         with self._refused(), translated():
             if self._writes or self._events or self._jobs or self._notes:
                 sql, params = self._statement()
-                async with self._connected() as connection:
-                    row = (await connection.exec_driver_sql(sql, params)).one()
-                made = [*(row.deliveries or ()), *(row.jobs or ())]
+                [row] = await self._fetch(sql, params)
+                made = [*(row["deliveries"] or ()), *(row["jobs"] or ())]
             if self._connection is not None:
-                await self._connection.exec_driver_sql("COMMIT")
+                await self._connection.run("COMMIT")
         await self.close()
         return made
 
@@ -231,20 +223,20 @@ class SqlUnitOfWork:
         """Give the connection back; what was not committed is rolled back."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.close()
+            await self._pool.give_back(connection)
 
-    @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+    async def _fetch(
+        self, statement: Executable | str, values: Mapping[str, Any] | None
+    ) -> list[dict[str, Any]]:
         """
-        Yield the transaction's connection, or one of the pool for a single statement.
+        Run one statement on the transaction's connection, or on one of the pool.
 
         Nothing is held while a handler hashes, talks to a mail server or waits for somebody else.
         """
         if self._connection is not None:
-            yield self._connection
-            return
-        async with self._engine.connect() as connection:
-            yield connection
+            return await self._connection.fetch(statement, values)
+        async with self._pool.connect() as connection:
+            return await connection.fetch(statement, values)
 
     def _refused(self) -> _Refusals:
         return _Refusals(self._constraints, self._writes)
@@ -383,15 +375,14 @@ class _Refusals:
         return None
 
     def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, IntegrityError) and isinstance(error.orig, psycopg.Error):
-            refusal = self._constraints.get(error.orig.diag.constraint_name or "")
+        if isinstance(error, psycopg.IntegrityError):
+            refusal = self._constraints.get(error.diag.constraint_name or "")
             if refusal is not None:
                 raise refusal from error
-        if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.Error):
-            if error.orig.sqlstate == UNEXPECTED_COUNT:
-                raise self._writes[int(error.orig.diag.message_primary or 0)].error from error
-            if isinstance(error.orig, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
-                raise ConcurrentUpdate from error
+        if isinstance(error, psycopg.Error) and error.sqlstate == UNEXPECTED_COUNT:
+            raise self._writes[int(error.diag.message_primary or 0)].error from error
+        if isinstance(error, psycopg.errors.SerializationFailure | psycopg.errors.DeadlockDetected):
+            raise ConcurrentUpdate from error
 
 
 def dumps(value: Any) -> str:

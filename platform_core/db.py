@@ -11,9 +11,11 @@ from __future__ import annotations
 import base64
 import copy
 import hmac
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from uuid import UUID
 
@@ -24,11 +26,11 @@ from sqlalchemy import (
     DateTime,
     Integer,
     MetaData,
-    RowMapping,
     Select,
     Table,
     Uuid,
     and_,
+    bindparam,
     func,
     not_,
     or_,
@@ -37,11 +39,11 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
 from platform_core._engines import Engines, translated
+from platform_core._pool import Pool
 from platform_core.context import current
 from platform_core.domain import Aggregate, AllOf, AnyOf, Not, Page, PageRequest, Specification, Where
 from platform_core.errors import DomainError, InvalidInput, NotFound
@@ -162,8 +164,18 @@ class AggregateMap(Generic[A]):
             )
         self._json = frozenset(c.name for c in table.c if isinstance(c.type, JSONB))
 
+    @cached_property
+    def by_identity(self) -> Select[Any]:
+        """The statement that reads the aggregate whose id is the parameter `identity`, unless it is deleted."""
+        columns = self.table.c
+        return self.select().where(columns.id == bindparam("identity"), columns.deleted_at.is_(None))
+
     def select(self) -> Select[Any]:
         """Return the statement that reads aggregates whole, children as arrays, in one round trip."""
+        return self._select
+
+    @cached_property
+    def _select(self) -> Select[Any]:
         nested = [
             select(_array_of(child.table.c[child.item]))
             .where(child.table.c[child.parent] == self.table.c.id)
@@ -173,7 +185,7 @@ class AggregateMap(Generic[A]):
         ]
         return select(*(self.table.c[name] for name in self.fields), *nested)
 
-    def build(self, row: RowMapping) -> A:
+    def build(self, row: Mapping[str, Any]) -> A:
         """Make the aggregate that a row of `select()` describes."""
         values = {name: row[name] for name in self.fields}
         for name, (_, from_column) in self.convert.items():
@@ -218,11 +230,15 @@ class UnitOfWork(Protocol):
         """Open a transaction now, so that `FOR UPDATE` locks hold until the commit."""
         ...
 
-    async def fetch_all(self, statement: Executable) -> Sequence[RowMapping]:
-        """Read rows on the primary database."""
+    async def fetch_all(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """Read rows on the primary database; `values` are those of its bindparams."""
         ...
 
-    async def fetch_one(self, statement: Executable) -> RowMapping | None:
+    async def fetch_one(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any] | None:
         """Read the first row, or None."""
         ...
 
@@ -287,7 +303,8 @@ class Repository(Generic[A]):
         """
         found = self.uow.seen(self.mapping, identity)
         if found is None:
-            found = await self.find(self.mapping.table.c.id == identity)
+            row = await self.uow.fetch_one(self.mapping.by_identity, {"identity": identity})
+            found = None if row is None else self._remember(row)
         if found is None or found.deleted_at is not None:
             raise self.missing
         return found  # type: ignore[return-value]  # `seen` keys by mapping, so it is an A
@@ -320,7 +337,7 @@ class Repository(Generic[A]):
         statement = self.mapping.select().where(*conditions)
         return statement if deleted else statement.where(self.mapping.table.c.deleted_at.is_(None))
 
-    def _remember(self, row: RowMapping) -> A:
+    def _remember(self, row: Mapping[str, Any]) -> A:
         known = self.uow.seen(self.mapping, row["id"])
         if known is not None:
             return known  # type: ignore[return-value]  # as in `get`
@@ -398,52 +415,83 @@ class Reads:
         self._engines, self._module, self._cursors = engines, module, cursors
 
     @property
-    def _engine(self) -> AsyncEngine:
+    def _pool(self) -> Pool:
         return self._engines.reads(self._module, primary=current().primary_reads)
 
-    async def all(self, statement: Executable) -> Sequence[RowMapping]:
-        """Return every row of one statement."""
-        with translated():
-            async with self._engine.connect() as connection:
-                return (await connection.execute(statement)).mappings().all()
+    async def all(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> Sequence[Mapping[str, Any]]:
+        """
+        Return every row of one statement.
 
-    async def one(self, statement: Executable) -> RowMapping | None:
-        """Return the first row of one statement, or None."""
-        rows = await self.all(statement)
+        Args:
+            statement: best made once, at import: putting it together takes longer than PostgreSQL needs to answer.
+            values: of its `bindparam`s.
+        """
+        with translated():
+            async with self._pool.connect() as connection:
+                return await connection.fetch(statement, values)
+
+    async def one(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any] | None:
+        """Return the first row of one statement, or None; arguments as for `all`."""
+        rows = await self.all(statement, values)
         return rows[0] if rows else None
 
     async def page(
         self,
         statement: Select[Any],
         request: PageRequest,
-        view: Callable[[RowMapping], V],
+        view: Callable[[Mapping[str, Any]], V],
         *,
         order: Sequence[ColumnElement[Any]],
         ascending: bool = False,
+        values: Mapping[str, Any] | None = None,
     ) -> Page[V]:
         """
         Return one page of `statement`, newest first unless `ascending`.
 
         Args:
-            statement: selects `order`'s columns among others, without ORDER BY or LIMIT.
+            statement: selects `order`'s columns among others, without ORDER BY or LIMIT; best made once, at import.
             request: limit and cursor.
             view: makes one item of a row.
             order: columns that are unique together, such as `(table.c.id,)` for UUIDv7 keys.
+            values: of the statement's `bindparam`s.
         """
-        label = ",".join(map(str, order))
+        label, paged = _paged(statement, tuple(order), ascending, request.cursor is not None)
+        position: dict[str, Any] = {_LIMIT: request.limit + 1}
         if request.cursor is not None:
-            after = tuple_(*self._cursors.decode(label, request.cursor, order))
-            position = tuple_(*order)
-            statement = statement.where(position > after if ascending else position < after)
-        statement = statement.order_by(*(c.asc() if ascending else c.desc() for c in order)).limit(
-            request.limit + 1
-        )
-        rows = await self.all(statement)
+            after = self._cursors.decode(label, request.cursor, order)
+            position |= {f"{_AFTER}{index}": value for index, value in enumerate(after)}
+        rows = await self.all(paged, {**(values or {}), **position})
         items = [view(row) for row in rows[: request.limit]]
         if len(rows) <= request.limit:
             return Page(items)
         last = rows[request.limit - 1]
-        return Page(items, self._cursors.encode(label, [last[column] for column in order]))
+        return Page(items, self._cursors.encode(label, [last[str(column.key)] for column in order]))
+
+
+_LIMIT, _AFTER = "page_limit", "page_after_"
+
+
+_Order = tuple[ColumnElement[Any], ...]
+_pages: weakref.WeakKeyDictionary[Executable, dict[tuple[_Order, bool, bool], tuple[str, Select[Any]]]]
+_pages = weakref.WeakKeyDictionary()
+
+
+def _paged(statement: Select[Any], order: _Order, ascending: bool, further: bool) -> tuple[str, Select[Any]]:
+    """Return the list's name in its cursors, and the statement of its first page or of a further one."""
+    known = _pages.setdefault(statement, {})
+    made = known.get((order, ascending, further))
+    if made is None:
+        paged = statement.order_by(*(c.asc() if ascending else c.desc() for c in order))
+        if further:
+            after = tuple_(*(bindparam(f"{_AFTER}{index}", type_=c.type) for index, c in enumerate(order)))
+            position = tuple_(*order)
+            paged = paged.where(position > after if ascending else position < after)
+        made = known[order, ascending, further] = (",".join(map(str, order)), paged.limit(bindparam(_LIMIT)))
+    return made
 
 
 def where(specification: Specification[Any], table: Table) -> ColumnElement[bool]:

@@ -162,9 +162,7 @@ class Scheduler:
 
     async def _extend_chain(self) -> None:
         async with self._engines.commands(KERNEL).connect() as connection:
-            raw = (await connection.get_raw_connection()).driver_connection
-            assert isinstance(raw, psycopg.AsyncConnection)  # noqa: S101  # the one driver in use
-            while await _audit.extend_chain(raw):
+            while await _audit.extend_chain(connection.raw):
                 pass
 
     async def _pause(self, seconds: float) -> None:

@@ -44,6 +44,8 @@ KERNEL_ROOMS: Final = (
     "_uow : _tables",
     "db",
     "_engines",
+    "_pool",
+    "_statements",
     "_development : _production",
     "_trial",
     "_discovery : embedded : mailcatcher",

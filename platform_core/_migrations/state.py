@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, LiteralString
 
 import psycopg
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from platform_core._engines import libpq_url
 from platform_core._migrations import roles
 from platform_core._migrations.lock import connect
 from platform_core._migrations.revisions import ModuleMigrations, Revision, read_revisions
+from platform_core._pool import Connection
 from platform_core.declarations import Link
 from platform_core.errors import MigrationFailed
 
@@ -105,9 +104,7 @@ _STATE: Final[LiteralString] = (
 )
 
 
-async def read_database(
-    database: str | AsyncConnection, modules: Sequence[ModuleMigrations]
-) -> DatabaseState:
+async def read_database(database: str | Connection, modules: Sequence[ModuleMigrations]) -> DatabaseState:
     """
     Return what is pending, and the roles; one query.
 
@@ -115,16 +112,14 @@ async def read_database(
         database: an address, for a process that starts; or a connection of the kernel's pool, for readiness.
 
     Raises:
-        psycopg.OperationalError, sqlalchemy.exc.OperationalError: the database does not answer.
+        psycopg.OperationalError: the database does not answer.
     """
     if not isinstance(database, str):
         try:
-            result = await database.exec_driver_sql(_STATE)
-        except DBAPIError as error:
-            if isinstance(error.orig, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
-                return state_of((), modules)
-            raise
-        return state_of([tuple(row) for row in result], modules)
+            rows = await database.fetch(_STATE)
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            return state_of((), modules)
+        return state_of([tuple(row.values()) for row in rows], modules)
     async with await psycopg.AsyncConnection.connect(
         libpq_url(database), autocommit=True, connect_timeout=10
     ) as own:

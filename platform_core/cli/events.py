@@ -119,22 +119,18 @@ async def _deliveries(kernel: Kernel, status: str | None, handler: str | None, l
 async def _event_and_deliveries(
     kernel: Kernel, identity: UUID
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    from sqlalchemy import text
-
     from platform_core._engines import KERNEL
 
     async with kernel.engines.reads(KERNEL, primary=True).connect() as connection:
-        rows = await connection.execute(
-            text("SELECT * FROM platform.deliveries WHERE id = :id OR event_id = :id ORDER BY created_at"),
+        deliveries = await connection.fetch(
+            "SELECT * FROM platform.deliveries WHERE id = %(id)s OR event_id = %(id)s ORDER BY created_at",
             {"id": identity},
         )
-        deliveries = [dict(row) for row in rows.mappings()]
         event_id = deliveries[0]["event_id"] if deliveries else identity
-        events = await connection.execute(
-            text("SELECT * FROM audit.domain_events WHERE id = :id"), {"id": event_id}
+        events = await connection.fetch(
+            "SELECT * FROM audit.domain_events WHERE id = %(id)s", {"id": event_id}
         )
-        event = events.mappings().first()
-    return dict(event) if event is not None else None, deliveries
+    return events[0] if events else None, deliveries
 
 
 async def _retry(

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -162,8 +163,8 @@ class IdempotencyKeys:
             if row is None:
                 await asyncio.sleep(0.01)  # somebody reserved it while we looked; they are visible next time
                 continue
-            if row.won:
-                return Reservation(digest, cipher_key, row.locked_until)
+            if row["won"]:
+                return Reservation(digest, cipher_key, row["locked_until"])
             return self._known(row, request, digest, cipher_key)
         raise RequestInProgress(retry_after_seconds=1)
 
@@ -194,17 +195,17 @@ class IdempotencyKeys:
             await self._run(_RELEASE, {"key": digest, "locked_until": locked_until})
             self._left_behind.pop(digest, None)
 
-    def _known(self, row: Any, request: bytes, digest: bytes, cipher_key: bytes) -> Answer:
-        if bytes(row.fingerprint) != request:
+    def _known(self, row: Mapping[str, Any], request: bytes, digest: bytes, cipher_key: bytes) -> Answer:
+        if bytes(row["fingerprint"]) != request:
             raise IdempotencyKeyReused
-        if row.status is None:
+        if row["status"] is None:
             raise RequestInProgress(retry_after_seconds=1)
-        sealed = bytes(row.body)
+        sealed = bytes(row["body"])
         try:
             body = AESGCM(cipher_key).decrypt(sealed[:12], sealed[12:], digest)
         except InvalidTag:  # the platform's secret key was changed since
             raise IdempotencyKeyReused("The stored answer can no longer be read; use a new key.") from None
-        return Answer(row.status, tuple((name, value) for name, value in row.headers), body)
+        return Answer(row["status"], tuple((name, value) for name, value in row["headers"]), body)
 
     def _row(self, reservation: Reservation, answer: Answer) -> dict[str, Any]:
         nonce = secrets.token_bytes(12)
@@ -216,15 +217,16 @@ class IdempotencyKeys:
             "body": nonce + AESGCM(reservation.cipher_key).encrypt(nonce, answer.body, reservation.digest),
         }
 
-    async def _one(self, sql: str, params: dict[str, Any]) -> Any:
+    async def _one(self, sql: str, params: dict[str, Any]) -> Mapping[str, Any] | None:
         with translated():
             async with self._engines.commands(KERNEL).connect() as connection:
-                return (await connection.exec_driver_sql(sql, params)).one_or_none()
+                rows = await connection.fetch(sql, params)
+                return rows[0] if rows else None
 
     async def _run(self, sql: str, params: dict[str, Any]) -> None:
         with translated():
             async with self._engines.commands(KERNEL).connect() as connection:
-                await connection.exec_driver_sql(sql, params)
+                await connection.run(sql, params)
 
 
 async def fingerprint(path: str, query: bytes, *, json: Any, form: FormData | None, body: bytes) -> bytes:
@@ -266,11 +268,11 @@ async def purge_idempotency_keys(engines: Engines, hours: float, *, batch_count:
     while True:
         with translated():
             async with engines.commands(KERNEL).connect() as connection:
-                result = await connection.exec_driver_sql(
+                count = await connection.run(
                     "DELETE FROM platform.idempotency_keys WHERE key IN (SELECT key FROM platform.idempotency_keys"
                     " WHERE created_at < now() - make_interval(secs => %(keep)s) LIMIT %(batch)s)",
                     {"keep": hours * 3600, "batch": batch_count},
                 )
-        deleted += result.rowcount
-        if result.rowcount < batch_count:
+        deleted += count
+        if count < batch_count:
             return deleted

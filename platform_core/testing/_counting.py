@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import Connection, Engine, event
 
 if TYPE_CHECKING:
     from platform_core._engines import Engines
@@ -60,10 +58,8 @@ def counted(engines: Engines, redis: Redis) -> Iterator[Traffic]:
     """Count for the length of the block; other platforms of the same process are left out."""
     traffic = Traffic()
 
-    def note(connection: Connection, _cursor: Any, sql: str, *_: Any) -> None:
-        for module, purpose, pool in engines.pools():
-            if connection.engine.pool is pool:
-                traffic.statements.append(Statement(module, purpose, sql))
+    def note(module: str, purpose: str, sql: str, _values: Sequence[Any]) -> None:
+        traffic.statements.append(Statement(module, purpose, sql))
 
     exchange = redis._exchange
 
@@ -71,10 +67,10 @@ def counted(engines: Engines, redis: Redis) -> Iterator[Traffic]:
         traffic.redis_packets += 1
         return await exchange(commands)
 
-    event.listen(Engine, "before_cursor_execute", note)
+    engines.watchers.append(note)
     redis._exchange = counting  # type: ignore[method-assign]  # the one place where a packet is sent
     try:
         yield traffic
     finally:
-        event.remove(Engine, "before_cursor_execute", note)
+        engines.watchers.remove(note)
         redis._exchange = exchange  # type: ignore[method-assign]  # as it was

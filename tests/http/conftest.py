@@ -359,7 +359,7 @@ class Rig:
     async def log_in(self, *permissions: str, user_id: UUID | None = None) -> str:
         user_id, session_id = user_id or new_id(), new_id()
         async with self.engines.commands("shop").connect() as connection:
-            await connection.execute(
+            await connection.run(
                 sessions.insert().values(
                     id=session_id, user_id=user_id, permissions=list(permissions), is_active=True
                 )
@@ -368,8 +368,8 @@ class Rig:
 
     async def sql(self, statement: str, **params: Any) -> list[tuple[Any, ...]]:
         async with self.engines.commands("platform").connect() as connection:
-            result = await connection.exec_driver_sql(statement, params)
-            return [tuple(row) for row in result.all()] if result.returns_rows else []
+            cursor = await connection.raw.execute(statement, params)
+            return await cursor.fetchall() if cursor.description else []
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import asyncio
 from uuid import UUID
 
+import psycopg
 import pytest
 from ledger.application import (
     ChangePin,
@@ -19,7 +20,6 @@ from ledger.application import (
 from ledger.contracts import AccountOpened, Deposited
 from ledger.domain import InsufficientFunds, OwnerTaken, WrongPin
 from sqlalchemy import column, select, text
-from sqlalchemy.exc import DBAPIError
 
 from platform_core._uow import SqlUnitOfWork
 from platform_core.context import Context
@@ -191,7 +191,7 @@ async def test_a_module_cannot_touch_the_kernels_or_another_modules_tables(p: Ru
     async with p.kernel.engines.commands("ledger").connect() as connection:
         for statement in ("DELETE FROM audit.audit_logs", "UPDATE audit.domain_events SET payload = '{}'"):
             with pytest.raises(Exception, match="permission denied"):
-                await connection.exec_driver_sql(statement)
+                await connection.run(statement)
 
 
 async def test_of_two_that_wait_for_each_others_locks_one_is_a_conflict_and_not_a_defect(
@@ -222,6 +222,6 @@ async def test_what_the_database_refuses_is_told_without_the_values_of_the_state
     p: RunningPlatform,
 ) -> None:
     statement = text("SELECT nothing FROM ledger.accounts WHERE owner = :owner")
-    with pytest.raises(DBAPIError) as refused:
+    with pytest.raises(psycopg.Error) as refused:
         await p.kernel.reads("ledger").all(statement.bindparams(owner="a secret name"))
     assert "a secret name" not in str(refused.value)

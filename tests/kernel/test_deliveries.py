@@ -167,7 +167,7 @@ async def test_a_dead_letter_can_be_replayed_once_its_cause_is_gone(p: RunningPl
 async def test_a_dead_letter_keeps_what_the_database_said_but_not_the_row(p: RunningPlatform) -> None:
     async def insert_half_a_row() -> None:
         async with p.kernel.engines.commands("ledger").connect() as connection:
-            await connection.exec_driver_sql("INSERT INTO ledger.entries (text) VALUES ('a secret')")
+            await connection.run("INSERT INTO ledger.entries (text) VALUES ('a secret')")
 
     await p.execute(OpenAccount(owner="Ada"))
     faults.before_commit = insert_half_a_row

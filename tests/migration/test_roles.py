@@ -189,7 +189,7 @@ async def test_the_one_statement_of_a_unit_of_work_runs_as_the_modules_role(
     engines = Engines(settings, roles=state.roles)
     try:
         async with engines.reads("alpha", primary=True).connect() as reading:
-            assert await reading.scalar(_text("SELECT current_user")) == state.roles["alpha"]
+            assert await reading.fetch("SELECT current_user AS role") == [{"role": state.roles["alpha"]}]
         uow = SqlUnitOfWork(engines.commands("alpha"), _Clock(), Context())
         uow.emit(Opened(), aggregate_type="alpha.thing", aggregate_id=new_id())
         uow.later(Reminder(), key="once")
@@ -216,7 +216,7 @@ async def test_a_pool_never_falls_back_to_the_logins_rights(
             pass
     await engines.adopt(roles)
     async with engines.commands("alpha").connect() as opened:
-        assert await opened.scalar(_text("SELECT current_user")) == roles["alpha"]
+        assert await opened.fetch("SELECT current_user AS role") == [{"role": roles["alpha"]}]
     await engines.close()
 
 

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    RowMapping,
     Select,
     and_,
     case,
@@ -174,7 +173,7 @@ async def list_versions(
         file_versions.c.created_at,
     ).where(file_versions.c.file_id == query.file_id)
 
-    def view(row: RowMapping) -> VersionView:
+    def view(row: Mapping[str, Any]) -> VersionView:
         return VersionView(
             version=row["number"],
             size=row["size"],
@@ -339,7 +338,7 @@ async def _readable(
     principal: Principal,
     *columns: ColumnElement[Any],
     joined: ColumnElement[bool] | None = None,
-) -> RowMapping:
+) -> Mapping[str, Any]:
     """Return a file that the caller may read, with `columns`, and what they were granted as `level`."""
     user_id = principal.require_user()
     granted = and_(file_permissions.c.file_id == files.c.id, file_permissions.c.user_id == user_id)
@@ -381,7 +380,7 @@ def _from_storage(storage: Storage, key: str, start: int, stop: int) -> AsyncGen
     return storage.read(key, start=start, stop=stop)
 
 
-def _file(row: RowMapping) -> FileView:
+def _file(row: Mapping[str, Any]) -> FileView:
     return FileView(
         id=row["id"],
         name=row["name"],
@@ -399,7 +398,7 @@ def _file(row: RowMapping) -> FileView:
     )
 
 
-def _child(row: RowMapping) -> ChildView:
+def _child(row: Mapping[str, Any]) -> ChildView:
     if row["rank"] == 1:
         return ChildView(kind="file", folder=None, file=_file(row))
     folder = FolderView(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import RowMapping, select
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
 
 from notification.application.catalogue import Catalogue
 from notification.application.email_logs import ListEmailLogs
@@ -97,5 +100,5 @@ async def preview_template(
     return preview(source, query.draft, catalogue, renderer)
 
 
-def _template_view(row: RowMapping) -> TemplateView:
+def _template_view(row: Mapping[str, Any]) -> TemplateView:
     return TemplateView(**row)

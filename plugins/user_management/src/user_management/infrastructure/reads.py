@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import RowMapping, Select, Text, any_, func, literal, or_, select
+from sqlalchemy import Select, Text, any_, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from platform_core.db import Cursors, Reads
@@ -93,7 +93,7 @@ async def list_sessions(
         user_sessions.c.user_agent,
     ).where(user_sessions.c.user_id == query.user_id, goes_on(lifetime(settings), clock.now()))
 
-    def view(row: RowMapping) -> SessionView:
+    def view(row: Mapping[str, Any]) -> SessionView:
         return SessionView(**row, current=row["id"] == query.current_id)
 
     return await reads.page(statement, query.page, view, order=(user_sessions.c.id,))
@@ -159,9 +159,9 @@ def _roles() -> Select[Any]:
     return select(*_ROLE).where(roles.c.deleted_at.is_(None))
 
 
-def _user(row: RowMapping) -> UserView:
+def _user(row: Mapping[str, Any]) -> UserView:
     return UserView(**{**row, "roles": row["roles"] or []})
 
 
-def _profile(row: RowMapping) -> UserProfileView:
+def _profile(row: Mapping[str, Any]) -> UserProfileView:
     return UserProfileView(**{**row, "roles": row["roles"] or []})

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import Column, Index, RowMapping, Select, Table, Text, Uuid, delete, or_, select, text
+from sqlalchemy import Column, Index, Select, Table, Text, Uuid, delete, or_, select, text
 
 from bookmarks.application import GetBookmark, ListBookmarks, ListEverybodysBookmarks
 from bookmarks.contracts import BookmarkView, SharedBookmarkView
@@ -99,7 +100,7 @@ async def list_everybodys_bookmarks(
     found = await reads.page(statement, query.page, lambda row: row, order=(bookmarks.c.id,))
     owners = await directory.get_many({row["owner_id"] for row in found.items})
 
-    def view(row: RowMapping) -> SharedBookmarkView:
+    def view(row: Mapping[str, Any]) -> SharedBookmarkView:
         owner = owners.get(row["owner_id"])
         return SharedBookmarkView(
             id=row["id"],
@@ -121,5 +122,5 @@ def _own(principal: Principal) -> Select[tuple[object, ...]]:
     return select(*_OWN).where(bookmarks.c.owner_id == principal.user_id, bookmarks.c.deleted_at.is_(None))
 
 
-def _view(row: RowMapping) -> BookmarkView:
+def _view(row: Mapping[str, Any]) -> BookmarkView:
     return BookmarkView(**row)
