@@ -79,6 +79,8 @@ class _Compiled:
         )
         if compiled.insert_prefetch or compiled.update_prefetch:
             raise PlatformError("a column's default is made by Python; give the value, or a server default")
+        # what it was made of is not needed any more, and would keep each statement that was made for one call alive
+        compiled.statement = compiled.compile_state = None
 
     def write(self, values: Values | None, literals: Any) -> Written:
         """Fill in values: those of the call, and the literals that stand in the statement itself."""

@@ -10,6 +10,7 @@ runs inside it.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -294,33 +295,18 @@ class SqlUnitOfWork:
             noted[name] = pair
 
     def _statement(self) -> tuple[str, dict[str, Any]]:
-        parts: list[str] = []
         params: dict[str, Any] = {}
-        checks: list[str] = []
         for index, write in enumerate(self._writes):
-            prefix = f"w{index}_"
-            parts.append(f"w{index} AS ({_prefixed(write.sql, tuple(write.params), prefix)} RETURNING 1)")
-            params.update({prefix + name: value for name, value in write.params.items()})
-            if write.expect is not None:
-                checks.append(
-                    f"platform.expect({index}, (SELECT count(*) FROM w{index}), {int(write.expect)})"  # noqa: S608  # numbers only
-                )
+            for name, value in write.params.items():
+                params[f"w{index}_{name}"] = value
         if self._events:
-            parts.append(_events_sql(len(self._events)))
             params.update(self._event_params())
         if self._jobs:
-            parts.append(_jobs_sql(len(self._jobs)))
             params.update(self._job_params())
         for index, (channel, payload) in enumerate(self._notes):
-            checks.append(f"pg_notify(%(n{index}_channel)s, %(n{index}_payload)s)")
             params[f"n{index}_channel"], params[f"n{index}_payload"] = channel, payload
-        columns = [
-            _DELIVERIES_MADE if self._events else "NULL::uuid[] AS deliveries",
-            _JOBS_MADE if self._jobs else "NULL::uuid[] AS jobs",
-            *checks,
-        ]
-        head = f"WITH {', '.join(parts)} " if parts else ""
-        return f"{head}SELECT {', '.join(columns)}", params
+        shape = tuple((write.sql, write.expect) for write in self._writes)
+        return _one_statement(shape, len(self._events), len(self._jobs), len(self._notes)), params
 
     def _event_params(self) -> dict[str, Any]:
         context, now = self.context, self._clock.now()
@@ -457,14 +443,35 @@ def _matches(names: Iterable[str]) -> str:
     return " AND ".join(f"{name} = %(key_{name})s" for name in names)
 
 
-@functools.lru_cache(maxsize=4096)
-def _prefixed(sql: str, names: tuple[str, ...], prefix: str) -> str:
-    for name in names:
-        sql = sql.replace(f"%({name})s", f"%({prefix}{name})s")
-    return sql
+@functools.lru_cache(maxsize=1024)
+def _one_statement(writes: tuple[tuple[str, int | None], ...], events: int, jobs: int, notes: int) -> str:
+    """Return the final statement of every unit of work of one shape; parts' parameters get the parts' own prefix."""
+    parts = [
+        f"w{index} AS ({_NAME.sub(rf'%(w{index}_', sql)} RETURNING 1)"
+        for index, (sql, _) in enumerate(writes)
+    ]
+    checks = [
+        f"platform.expect({index}, (SELECT count(*) FROM w{index}), {int(expect)})"  # noqa: S608  # numbers only
+        for index, (_, expect) in enumerate(writes)
+        if expect is not None
+    ]
+    if events:
+        parts.append(_events_sql(events))
+    if jobs:
+        parts.append(_jobs_sql(jobs))
+    columns = [
+        _DELIVERIES_MADE if events else "NULL::uuid[] AS deliveries",
+        _JOBS_MADE if jobs else "NULL::uuid[] AS jobs",
+        *checks,
+        *(f"pg_notify(%(n{index}_channel)s, %(n{index}_payload)s)" for index in range(notes)),
+    ]
+    head = f"WITH {', '.join(parts)} " if parts else ""
+    return f"{head}SELECT {', '.join(columns)}"
 
 
-@functools.lru_cache(maxsize=64)
+_NAME = re.compile(r"(?<!%)%\((?=[^)]+\)s)")
+
+
 def _events_sql(count: int) -> str:
     rows = ", ".join(
         f"(%(e{i}_id)s, %(e{i}_name)s, %(e{i}_version)s, %(e{i}_type)s, %(e{i}_aggregate)s, %(e{i}_payload)s::jsonb,"
@@ -481,7 +488,6 @@ def _events_sql(count: int) -> str:
     )
 
 
-@functools.lru_cache(maxsize=64)
 def _jobs_sql(count: int) -> str:
     rows = ", ".join(
         f"(%(j{i}_id)s, %(j{i}_handler)s, %(j{i}_command)s::jsonb, %(j_context)s::jsonb, %(j{i}_key)s,"

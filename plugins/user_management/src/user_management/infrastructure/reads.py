@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, Text, any_, func, literal, or_, select
+from sqlalchemy import Text, Uuid, any_, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from platform_core.db import Cursors, Reads
@@ -60,22 +60,33 @@ _ROLE: Final = (
 )
 
 
+# made once: putting a statement together takes longer than PostgreSQL needs for the answer
+_USERS: Final = select(*_USER).where(users.c.deleted_at.is_(None))
+_USER_BY_ID: Final = _USERS.where(users.c.id == bindparam("id"))
+_USERS_BY_IDS: Final = _USERS.where(users.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
+_USERS_BY_NAMES: Final = _USERS.where(
+    func.lower(users.c.username) == any_(bindparam("names", type_=ARRAY(Text)))
+)
+_PROFILE_BY_ID: Final = select(*_PROFILE).where(users.c.deleted_at.is_(None), users.c.id == bindparam("id"))
+_ROLES: Final = select(*_ROLE).where(roles.c.deleted_at.is_(None))
+
+
 async def get_user(query: GetUser, reads: Reads) -> UserView:
-    row = await reads.one(_users().where(users.c.id == query.user_id))
+    row = await reads.one(_USER_BY_ID, {"id": query.user_id})
     if row is None:
         raise UserNotFound
     return _user(row)
 
 
 async def get_profile(query: GetProfile, reads: Reads) -> UserProfileView:
-    row = await reads.one(_profiles().where(users.c.id == query.user_id))
+    row = await reads.one(_PROFILE_BY_ID, {"id": query.user_id})
     if row is None:
         raise UserNotFound
     return _profile(row)
 
 
 async def list_users(query: ListUsers, reads: Reads) -> Page[UserView]:
-    statement = _users()
+    statement = _USERS
     if query.q:
         columns = (users.c.email, users.c.username, users.c.full_name)
         statement = statement.where(or_(*(column.icontains(query.q, autoescape=True) for column in columns)))
@@ -100,14 +111,14 @@ async def list_sessions(
 
 
 async def get_role(query: GetRole, reads: Reads) -> RoleView:
-    row = await reads.one(_roles().where(roles.c.id == query.role_id))
+    row = await reads.one(_ROLES.where(roles.c.id == query.role_id))
     if row is None:
         raise RoleNotFound
     return RoleView(**row)
 
 
 async def list_roles(query: ListRoles, reads: Reads) -> Page[RoleView]:
-    return await reads.page(_roles(), query.page, lambda row: RoleView(**row), order=(roles.c.id,))
+    return await reads.page(_ROLES, query.page, lambda row: RoleView(**row), order=(roles.c.id,))
 
 
 async def list_permissions(
@@ -127,36 +138,24 @@ class SqlUserDirectory:
         self._reads = reads
 
     async def get(self, user_id: UUID) -> UserView | None:
-        row = await self._reads.one(_users().where(users.c.id == user_id))
+        row = await self._reads.one(_USER_BY_ID, {"id": user_id})
         return None if row is None else _user(row)
 
     async def get_profile(self, user_id: UUID) -> UserProfileView | None:
-        row = await self._reads.one(_profiles().where(users.c.id == user_id))
+        row = await self._reads.one(_PROFILE_BY_ID, {"id": user_id})
         return None if row is None else _profile(row)
 
     async def get_many(self, user_ids: Iterable[UUID]) -> Mapping[UUID, UserView]:
         wanted = list(user_ids)
-        rows = await self._reads.all(_users().where(users.c.id.in_(wanted))) if wanted else []
+        rows = await self._reads.all(_USERS_BY_IDS, {"ids": wanted}) if wanted else []
         return {row["id"]: _user(row) for row in rows}
 
     async def find_by_usernames(self, usernames: Iterable[str]) -> Mapping[str, UserView]:
         wanted = [name.lower() for name in usernames]
         if not wanted:
             return {}
-        among = func.lower(users.c.username) == any_(literal(wanted, ARRAY(Text)))
-        return {row["username"].lower(): _user(row) for row in await self._reads.all(_users().where(among))}
-
-
-def _users() -> Select[Any]:
-    return select(*_USER).where(users.c.deleted_at.is_(None))
-
-
-def _profiles() -> Select[Any]:
-    return select(*_PROFILE).where(users.c.deleted_at.is_(None))
-
-
-def _roles() -> Select[Any]:
-    return select(*_ROLE).where(roles.c.deleted_at.is_(None))
+        rows = await self._reads.all(_USERS_BY_NAMES, {"names": wanted})
+        return {row["username"].lower(): _user(row) for row in rows}
 
 
 def _user(row: Mapping[str, Any]) -> UserView:

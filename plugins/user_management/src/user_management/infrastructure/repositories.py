@@ -5,11 +5,12 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Collection
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, Final
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import delete, func, select
+from sqlalchemy import Uuid, any_, bindparam, delete, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from platform_core.db import AggregateMap, Repository
 from platform_core.errors import InvalidInput
@@ -46,6 +47,11 @@ class SqlUserRepository(Repository[User]):
         return int(row["count"]) if row else 0
 
 
+_ROLES_BY_IDS: Final = ROLES.select().where(
+    roles.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))), roles.c.deleted_at.is_(None)
+)
+
+
 class SqlRoleRepository(Repository[Role]):
     """Roles that are not deleted."""
 
@@ -59,8 +65,10 @@ class SqlRoleRepository(Repository[Role]):
         return role
 
     async def find_by_ids(self, identities: Collection[UUID]) -> list[Role]:
-        found = await self.find_all(roles.c.id.in_(identities)) if identities else []
-        return sorted(found, key=lambda role: role.name)
+        if not identities:
+            return []
+        rows = await self.uow.fetch_all(_ROLES_BY_IDS, {"ids": list(identities)})
+        return sorted((self._remember(row) for row in rows), key=lambda role: role.name)
 
     async def find_by_names(self, names: Collection[str]) -> list[Role]:
         found = await self.find_all(roles.c.name.in_(names)) if names else []
