@@ -11,10 +11,18 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from platform_core import __version__
+
+SAMPLED_RATIO = 0.05
+"""
+Of the traces that begin here, unless OTEL_TRACES_SAMPLER says otherwise.
+
+The SDK's own default, all of them, costs more than the work that they tell of (docs/performance.md).
+"""
 
 _tracer = trace.get_tracer("platform_core")
 _propagator = TraceContextTextMapPropagator()
@@ -44,7 +52,11 @@ def configure(service: str, environment: Mapping[str, str]) -> TracerProvider | 
         "service.name": environment.get("OTEL_SERVICE_NAME", service),
         "service.version": __version__,
     }
-    provider = TracerProvider(resource=Resource.create(attributes))
+    # None leaves the choice to the SDK, which reads OTEL_TRACES_SAMPLER by itself
+    sampler = (
+        None if environment.get("OTEL_TRACES_SAMPLER") else ParentBased(TraceIdRatioBased(SAMPLED_RATIO))
+    )
+    provider = TracerProvider(resource=Resource.create(attributes), sampler=sampler)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider
@@ -59,6 +71,8 @@ def span(name: str, traceparent: str | None = None) -> contextlib.AbstractContex
     """
     Open a span for the block: below the running one, else below the one that `traceparent` names.
 
+    What is not sampled costs nothing: a part of such a trace is not sampled either.
+
     Args:
         name: says what is done and for which module: `command user_management.register_user`.
         traceparent: W3C trace context that came with a request, event or job.
@@ -66,7 +80,11 @@ def span(name: str, traceparent: str | None = None) -> contextlib.AbstractContex
     Returns: enters with the trace context to carry on: the new span's, or `traceparent` unchanged where nothing is
     traced.
     """
-    return _span(name, traceparent) if is_on() else contextlib.nullcontext(traceparent)
+    if not is_on():
+        return contextlib.nullcontext(traceparent)
+    running = trace.get_current_span().get_span_context()
+    unsampled = not running.trace_flags.sampled if running.is_valid else (traceparent or "").endswith("-00")
+    return contextlib.nullcontext(traceparent) if unsampled else _span(name, traceparent)
 
 
 @contextlib.contextmanager
