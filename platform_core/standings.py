@@ -167,6 +167,7 @@ class StandingCache:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        self._ready.clear()  # a second start waits for its own listener
 
     @property
     def is_trusted(self) -> bool:
