@@ -1,5 +1,6 @@
 """Rows 84 and 85: nothing happens without a line in the trail, and nobody takes a line out of it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -21,6 +22,21 @@ ACTIONS: dict[str, str | None] = {
     "DELETE /api/v1/auth/sessions/{session_id}": "user_management.end_session",
     "POST /api/v1/auth/verify-email": "user_management.verify_email",
     "POST /api/v1/auth/verify-email/resend": "user_management.request_email_verification",
+    "POST /api/v1/files/upload": "file_management.upload_file",
+    "OPTIONS /api/v1/files/uploads": None,
+    "POST /api/v1/files/uploads": "file_management.begin_upload",
+    "PATCH /api/v1/files/uploads/{upload_id}": "file_management.continue_upload",
+    "DELETE /api/v1/files/uploads/{upload_id}": "file_management.give_up_upload",
+    "PATCH /api/v1/files/{file_id}": "file_management.update_file",
+    "DELETE /api/v1/files/{file_id}": "file_management.delete_file",
+    "PUT /api/v1/files/{file_id}/permissions/{user_id}": "file_management.share_file",
+    "DELETE /api/v1/files/{file_id}/permissions/{user_id}": "file_management.unshare_file",
+    "POST /api/v1/files/{file_id}/restore": "file_management.restore_file",
+    "POST /api/v1/files/{file_id}/versions": "file_management.add_version",
+    "POST /api/v1/files/{file_id}/versions/{number}/restore": "file_management.restore_version",
+    "POST /api/v1/folders": "file_management.create_folder",
+    "PATCH /api/v1/folders/{folder_id}": "file_management.update_folder",
+    "DELETE /api/v1/folders/{folder_id}": "file_management.delete_folder",
     "PUT /api/v1/notifications/preferences": "notification.set_preferences",
     "POST /api/v1/notifications/templates": "notification.create_template",
     "PUT /api/v1/notifications/templates/{template_id}": "notification.replace_template",
@@ -49,13 +65,22 @@ class Auditor:
         self.p, self.seen, self._count = p, set[str](), 0
 
     async def call(
-        self, operation: str, client: Any, body: Any = None, *, outcome: str = "done", **path: Any
+        self,
+        operation: str,
+        client: Any,
+        body: Any = None,
+        *,
+        outcome: str = "done",
+        more: Mapping[str, str] | None = None,
+        sent: Mapping[str, Any] | None = None,
+        **path: Any,
     ) -> Any:
+        """Call an operation with a JSON body, or with what is `sent`, and `more` headers; return the answer."""
         method, _, template = operation.partition(" ")
         self._count += 1
         request_id = f"audited-{self._count}"
-        headers = {"X-Request-ID": request_id}
-        arguments: dict[str, Any] = {} if body is None else {"json": body}
+        headers = {"X-Request-ID": request_id, **(more or {})}
+        arguments: dict[str, Any] = dict(sent or {}) if body is None else {"json": body}
         answer = await client.request(method, template.format(**path), headers=headers, **arguments)
         lines = await self.p.sql(
             "SELECT actor_id, action, outcome, host(ip) AS ip, resource_type, resource_id, occurred_at, traceparent"
@@ -89,6 +114,7 @@ async def test_row_84_every_change_has_one_line(platform: PlatformFactory) -> No
         await _accounts(audit, p, root, eve)
         await _roles_and_users(audit, root, eve)
         await _notifications(audit, p, root)
+        await _files(audit, root, await sign_up(p, "guest"))
         assert audit.seen == {operation for operation, action in ACTIONS.items() if action}
 
 
@@ -176,6 +202,33 @@ async def _notifications(audit: Auditor, p: RunningPlatform, root: Account) -> N
     retry = "POST /api/v1/platform/deliveries/{delivery_id}/retry"
     await audit.call(retry, root.client, delivery_id=dead["id"])
     await audit.call(retry, root.client, delivery_id=UNKNOWN, outcome="refused")
+
+
+async def _files(audit: Auditor, root: Account, guest: Account) -> None:
+    files, folders = f"{API}/files", f"{API}/folders"
+    client, form = root.client, {"files": {"file": ("a.txt", b"one")}}
+    file_id = (await audit.call(f"POST {files}/upload", client, sent=form)).json()["id"]
+    await audit.call(f"POST {files}/upload", client, sent=form, outcome="refused")
+    one = f"{files}/{{file_id}}"
+    await audit.call(f"POST {one}/versions", client, sent=form, file_id=file_id)
+    await audit.call(f"POST {one}/versions/{{number}}/restore", client, file_id=file_id, number=1)
+    await audit.call(f"PATCH {one}", client, {"name": "b.txt"}, file_id=file_id)
+    shared = {"file_id": file_id, "user_id": guest.id}
+    await audit.call(f"PUT {one}/permissions/{{user_id}}", client, {"level": "read"}, **shared)
+    await audit.call(f"DELETE {one}/permissions/{{user_id}}", client, **shared)
+    await audit.call(f"DELETE {one}", client, file_id=file_id)
+    await audit.call(f"POST {one}/restore", client, file_id=file_id)
+    folder_id = (await audit.call(f"POST {folders}", client, {"name": "a"})).json()["id"]
+    await audit.call(f"PATCH {folders}/{{folder_id}}", client, {"name": "b"}, folder_id=folder_id)
+    await audit.call(f"DELETE {folders}/{{folder_id}}", client, folder_id=folder_id)
+    tus = {"Tus-Resumable": "1.0.0"}
+    begun = await audit.call(f"POST {files}/uploads", client, more=tus | {"Upload-Length": "9"})
+    upload_id = begun.headers["location"].rpartition("/")[2]
+    part = tus | {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    upload = f"{files}/uploads/{{upload_id}}"
+    await audit.call(f"PATCH {upload}", client, sent={"content": b"x"}, more=part, upload_id=upload_id)
+    await audit.call(f"DELETE {upload}", client, more=tus, upload_id=upload_id)
+    await audit.call(f"OPTIONS {files}/uploads", client)
 
 
 async def test_row_84_denials_are_in_the_trail(platform: PlatformFactory) -> None:

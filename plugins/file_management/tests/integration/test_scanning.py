@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from file_management import FileRejected
+from file_management.infrastructure.signatures import SignatureScanner
 from file_management.testing import upload
 from platform_core.testing import PlatformFactory, RunningPlatform
 from user_management.testing import Account, essentials, sign_up
@@ -228,13 +229,20 @@ async def test_b19_a_clamd_that_is_slow_or_has_a_smaller_limit_calls_nothing_cle
     assert (await upload(eve.client, "large.bin", bytes(6_000_000)))["status"] == "quarantined"
 
 
-async def test_readiness_says_which_scanner_there_is(
-    p: RunningPlatform, guarded: RunningPlatform, clamd: Any
+async def test_readiness_says_which_scanner_there_is_and_production_is_warned(
+    p: RunningPlatform, guarded: RunningPlatform, clamd: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     alone = (await p.client.get("/health/ready")).json()
     assert (alone["status"], alone["checks"]["scanner"]) == (
         "ok",
         "ok: signatures only, no clamd is configured",
     )
+    with caplog.at_level("WARNING"):
+        for url in (None, "unix:///clamd"):
+            production = p.kernel.settings.model_copy(update={"environment": "production", "clamd_url": url})
+            SignatureScanner(production)
+    assert [record.message for record in caplog.records].count(
+        "uploads are scanned for no real virus: PLATFORM_CLAMD_URL is not set"
+    ) == 1
     with_clamd = (await guarded.client.get("/health/ready")).json()
     assert with_clamd["checks"]["scanner"] == "ok: ClamAV 1.4.6"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import struct
 import tempfile
@@ -14,6 +15,8 @@ from typing import IO, Final
 from file_management.hookspecs import CLEAN, Verdict
 from platform_core.ports import Draft
 from platform_core.settings import KernelSettings
+
+_log = logging.getLogger(__name__)
 
 _EICAR: Final = bytes.fromhex(
     "58354f2150254041505b345c505a58353428505e2937434329377d244549434152"  # pragma: allowlist secret
@@ -47,6 +50,8 @@ class SignatureScanner:
 
     def __init__(self, settings: KernelSettings) -> None:
         self._is_alone = settings.clamd_url is None
+        if self._is_alone and settings.is_production:
+            _log.warning("uploads are scanned for no real virus: PLATFORM_CLAMD_URL is not set")
 
     async def scan(self, content: Draft) -> Verdict:
         return await asyncio.to_thread(_scan, content.path)
