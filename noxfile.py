@@ -39,6 +39,7 @@ TEST_TOOLS = [
     "import-linter>=2.16",
     "pytest-xdist>=3.8",
     "schemathesis>=4.32",
+    "tuspy>=1.1",
     "virtualenv>=21",
 ]
 PYTEST = ["pytest", "-n", "2", "--dist", "loadgroup"]
@@ -292,7 +293,7 @@ def pin(session: nox.Session) -> None:
 
 
 def _projects(plugins: list[str]) -> list[str]:
-    return ["./[testing,otlp]", *(f"./plugins/{name}" for name in plugins)]
+    return ["./[testing,otlp,s3]", *(f"./plugins/{name}" for name in plugins)]
 
 
 def _install(session: nox.Session, *plugins: str) -> None:

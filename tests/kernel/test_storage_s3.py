@@ -1,6 +1,8 @@
 """Files in S3: a real server with real signatures, and what happens when it is slow, away, or cut off. B17, B18."""
 
 import asyncio
+import errno
+import io
 import json
 import os
 import shutil
@@ -179,6 +181,36 @@ async def test_b17_a_transfer_that_is_cut_off_stores_nothing_and_what_is_left_is
     assert half_uploads(bucket) == []
     await keep(files, "tests/one")
     assert await whole(files, "tests/one") == DATA
+
+
+class HalfReadable:
+    """A draft on a disk that fails after ten megabytes."""
+
+    def open(self, _mode: str) -> io.BufferedReader:
+        class Disk(io.RawIOBase):
+            left = 10
+
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, buffer: Any) -> int:
+                self.left -= 1
+                if self.left < 0:
+                    raise OSError(errno.EIO, "the disk fails")
+                buffer[:] = bytes(len(buffer))
+                return len(buffer)
+
+        return io.BufferedReader(Disk(), 1024 * 1024)
+
+
+async def test_b17_a_draft_that_cannot_be_read_to_its_end_is_not_stored_as_its_half(
+    storage: Callable[[str], FileStorage], server: str, bucket: Any
+) -> None:
+    place = await asyncio.to_thread(storage(server)._opened)
+    with pytest.raises(OSError, match="the disk fails"):
+        await asyncio.to_thread(place.keep, HalfReadable(), "tests/one")
+    assert not bucket.exists("bucket/some/prefix/tests/one")
+    assert half_uploads(bucket) == []
 
 
 async def test_b17_uploads_that_run_just_now_are_not_swept(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import pytest
+
 from file_management import FileDirectory
 from file_management.seeds import SEEDS
 from file_management.testing import picture, upload
-from notification.application.catalogue import Catalogue
 from platform_core.declarations import Tier
 from platform_core.domain import new_id
 from platform_core.testing import PlatformFactory, RunningPlatform
@@ -17,9 +18,10 @@ EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!
 
 
 async def test_a_rejected_file_becomes_a_mail(platform: PlatformFactory) -> None:
+    catalogue_type = pytest.importorskip("notification.application.catalogue").Catalogue
     modules = ["user_management", "notification", "file_management"]
     async with platform(modules, seed=essentials) as p:
-        catalogue = p.kernel.wiring.resolve("notification", Catalogue)
+        catalogue = p.kernel.wiring.resolve("notification", catalogue_type)
         kinds = {name for name in catalogue.kinds if name.startswith("file_management.")}
         assert kinds == {f"file_management.file_{what}" for what in ("uploaded", "processed", "rejected")}
         assert {key[2] for key in catalogue.templates if key[0] in kinds} == {"en", "de"}
