@@ -1,7 +1,7 @@
 """
 A process in which a suspected plugin is loaded before the platform dares to: `python -m platform_core._trial`.
 
-    python -m platform_core._trial LIMIT_SECONDS PLUGIN [NEIGHBOUR …]
+    python -m platform_core._trial TIMEOUT_SECONDS PLUGIN [NEIGHBOUR …]
 
 Exit code 0: it lived. Whatever the plugin raises is contained, and the start itself tells it; see `_start_marks`.
 """
@@ -12,14 +12,14 @@ import os
 import sys
 
 from platform_core._discovery import Hooks, discover
-from platform_core._start_marks import SLOW_MACHINE
+from platform_core._start_marks import TRIAL_GRACE_SECONDS
 from platform_core.errors import StartupFailed
 
 if __name__ == "__main__":
-    limit_seconds, names = float(sys.argv[1]), sys.argv[2:]
-    faulthandler.dump_traceback_later(2 * limit_seconds, exit=True)
+    timeout_seconds, names = float(sys.argv[1]), sys.argv[2:]
+    faulthandler.dump_traceback_later(timeout_seconds + TRIAL_GRACE_SECONDS, exit=True)
     with contextlib.suppress(StartupFailed):
-        hooks = Hooks(discover(names), timeout_seconds=limit_seconds / SLOW_MACHINE)
+        hooks = Hooks(discover(names), timeout_seconds=timeout_seconds)
         for name in hooks.kernel_hooks:
             hooks.collect(name)
     os._exit(0)  # whatever threads the plugins have started

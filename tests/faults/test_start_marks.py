@@ -37,7 +37,7 @@ async def test_b33_what_ends_the_process_is_left_out_at_the_next_start(
     house: House, tmp_path: Path, way: str, told: str
 ) -> None:
     """Red without the mark: each start ends like the first."""
-    environment = {"FATAL": way, "TMPDIR": str(tmp_path), "PLATFORM_STARTUP_TIMEOUT_SECONDS": "1.5"}
+    environment = {"FATAL": way, "TMPDIR": str(tmp_path), "PLATFORM_STARTUP_TIMEOUT_SECONDS": "1"}
     with pytest.raises(ProcessProblem, match="ended"):
         await house.api(environment=environment)
 

@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from platform_core import tracing
 
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"  # pragma: allowlist secret
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
 
 

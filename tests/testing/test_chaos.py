@@ -153,6 +153,7 @@ async def test_a_cut_lets_so_many_bytes_of_an_answer_through(echo: Proxy, wire: 
     ("url", "address", "proxied"),
     [
         ("postgresql://me@/db?host=/run/x", Address(path="/run/x/.s.PGSQL.5432"), "postgresql://me@127.0.0.1:9/db"),
+        # pragma: allowlist nextline secret
         ("postgresql://me:pw@db:5433/x", Address("db", 5433), "postgresql://me:pw@127.0.0.1:9/x"),
         ("unix:///run/redis.sock?db=3", Address(path="/run/redis.sock"), "redis://127.0.0.1:9/3"),
         ("redis://:pw@cache:6380/2", Address("cache", 6380), "redis://:pw@127.0.0.1:9/2"),
