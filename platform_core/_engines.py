@@ -61,7 +61,10 @@ class translated:  # noqa: N801  # reads like the context manager that it is; a 
 
 
 Watcher = Callable[[str, str, str, Sequence[Any]], None]
-"""Is told of each statement: module, purpose (`commands`, `reads`, `replica`), SQL, values."""
+"""Is told of each statement: module, purpose (`commands`, `claims`, `reads`, `replica`), SQL, values."""
+
+
+_CLAIMS = "claims"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,15 @@ class Engines:
     def commands(self, module: str) -> Pool:
         """Return the pool for units of work of `module`, on the primary."""
         return self._get(_Key(module, "commands"))
+
+    def claims(self) -> Pool:
+        """
+        Return the kernel's pool for claiming deliveries.
+
+        A queue's statistics are always out of date: with the ones of a quiet hour the planner would look at everything
+        that waits, and sort it, to find the few that are due first. Here it walks along the index and stops.
+        """
+        return self._get(_Key(KERNEL, _CLAIMS))
 
     def reads(self, module: str, *, primary: bool) -> Pool:
         """Return the pool for queries of `module`: the replica's, or the primary's for decisions."""
@@ -147,6 +159,8 @@ class Engines:
     def _options(self, key: _Key) -> str:
         timeout = int(self._settings.database_statement_timeout_seconds * 1000)
         parts = [f"-c statement_timeout={timeout}", f"-c idle_in_transaction_session_timeout={timeout * 2}"]
+        if key.purpose == _CLAIMS:
+            parts += [f"-c enable_{plan}=off" for plan in ("seqscan", "bitmapscan", "sort")]
         if self.roles:
             role = self.roles.get(key.module)
             if role is None:  # never the login's rights by accident

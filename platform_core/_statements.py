@@ -2,7 +2,7 @@
 From a SQLAlchemy statement to what goes over the wire; private to the kernel.
 
 SQLAlchemy writes the SQL, psycopg sends it. What lies between them in SQLAlchemy (greenlets, execution contexts, result
-objects) took longer than PostgreSQL does, so it is left out (`docs/decisions/0011-sql-is-written-once.md`).
+objects) took longer than PostgreSQL does, so it is left out (`docs/decisions/0012-sqlalchemy-writes-psycopg-sends.md`).
 """
 
 from __future__ import annotations

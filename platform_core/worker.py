@@ -40,12 +40,8 @@ class Worker:
     """
 
     def __init__(self, settings: KernelSettings, engines: Engines, bus: Bus, metrics: Metrics) -> None:
-        self._settings, self._engine, self._bus, self._metrics = (
-            settings,
-            engines.commands(KERNEL),
-            bus,
-            metrics,
-        )
+        self._settings, self._bus, self._metrics = settings, bus, metrics
+        self._engine, self._claims = engines.commands(KERNEL), engines.claims()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         # by lease too: a run that lost its lease may still be going on beside the one that has it now
@@ -137,9 +133,9 @@ class Worker:
         return await self._claim_many()
 
     async def _claim_many(self) -> int:
-        free = self._settings.worker_concurrency - len(self._running)
         willing = [name for name in self.handlers if self._has_room(name)]
-        if free <= 0 or not willing:
+        free = self._free_count(willing)
+        if free <= 0:
             return 0
         claimed = await self._lease(willing, count=free, suspects=False)
         surplus: list[tuple[UUID, UUID]] = []
@@ -158,6 +154,12 @@ class Worker:
             and self._per_module[module_of(handler)] < self._share
         )
 
+    def _free_count(self, willing: Sequence[str]) -> int:
+        """Return how many deliveries could start now; more would only be given back."""
+        free = self._settings.worker_concurrency - len(self._running)
+        modules = {module_of(name) for name in willing}
+        return min(free, sum(self._share - self._per_module[module] for module in modules))
+
     def _module_share(self) -> int:
         """Return how many deliveries of one module may run at once: a flood of one leaves room for the others."""
         everything = self._settings.worker_concurrency
@@ -166,7 +168,7 @@ class Worker:
 
     async def _lease(self, handlers: Sequence[str], *, count: int, suspects: bool) -> list[Delivery]:
         return await _outbox.claim(
-            self._engine,
+            self._claims,
             handlers,
             newest=self._bus.newest,
             token=new_id(),
@@ -177,7 +179,7 @@ class Worker:
 
     async def _look_for_suspects(self) -> None:
         """What workers died with runs here with nothing beside it, so that it takes nobody along."""
-        self._has_suspects = await _outbox.has_suspects(self._engine, self.handlers, self._bus.newest)
+        self._has_suspects = await _outbox.has_suspects(self._claims, self.handlers, self._bus.newest)
         if self._has_suspects:
             self.wake()
 

@@ -1,0 +1,213 @@
+"""
+No statement reads a whole large table: each that the platform sends is explained on tables as they are after months.
+
+A statement counts from the moment it is sent, so routes and modules that are added later are seen as soon as something
+here uses them; every GET route is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import AsyncRawCursor
+
+from platform_core import _outbox
+from platform_core._engines import KERNEL
+from platform_core.domain import new_id
+from platform_core.http.idempotency import purge_idempotency_keys
+from platform_core.testing import PlatformFactory, RunningPlatform
+from user_management.testing import Account, essentials, sign_up
+
+ROWS = 20_000
+ALLOWED = {
+    (
+        "users",
+        "ILIKE",
+    ): "a search for a part of a name; administrators ask for it, and a trigram index is the deployer's",
+    ("deliveries", "parked"): "once at the start of a process, over what is set aside",
+}
+"""(table, part of the statement) → why it may read all of it."""
+
+_FILL = (
+    "INSERT INTO user_management.users (id, version, created_at, updated_at, email, username, is_active,"
+    " email_verified) SELECT platform.uuid7(), 1, now(), now(), format('p%%s@example.com', n), format('p%%s', n),"
+    " true, true FROM generate_series(1, %(rows)s) n",
+    "INSERT INTO user_management.user_sessions (id, user_id, created_at, last_seen_at, expires_at)"
+    " SELECT platform.uuid7(), id, now(), now(), now() + interval '7 days' FROM user_management.users",
+    "INSERT INTO user_management.refresh_tokens (hash, session_id, created_at)"
+    " SELECT sha256(id::text::bytea), id, now() FROM user_management.user_sessions",
+    "INSERT INTO user_management.user_roles SELECT u.id, r.id FROM user_management.users u, user_management.roles r"
+    " WHERE r.name = 'member' ON CONFLICT DO NOTHING",
+    "INSERT INTO user_management.login_failures (key, moments, updated_at)"
+    " SELECT n::text, ARRAY[now()], now() FROM generate_series(1, %(rows)s) n",
+    "INSERT INTO user_management.mailed_links (id, user_id, purpose, email, created_at, expires_at)"
+    " SELECT platform.uuid7(), id, 'verification', email, now(), now() FROM user_management.users",
+    "INSERT INTO audit.domain_events (id, name, version, aggregate_type, aggregate_id, payload, correlation_id,"
+    " occurred_at) SELECT platform.uuid7(), 'user_management.user_renamed', 1, 'user_management.user', id, '{}', 'x',"
+    " now() FROM user_management.users",
+    "INSERT INTO platform.deliveries (id, handler, event_id, position, aggregate_id, status, finished_at)"
+    " SELECT platform.uuid7(), 'notification.user_registered', id, position, aggregate_id,"
+    " CASE WHEN position %% 10 = 0 THEN 'pending' ELSE 'done' END,"
+    " CASE WHEN position %% 10 = 0 THEN NULL ELSE now() END"
+    " FROM audit.domain_events",
+    "INSERT INTO audit.audit_logs (id, actor_id, actor_label, action, resource_id, changes, outcome, request_id,"
+    " occurred_at) SELECT platform.uuid7(), id, 'x', 'x', id, '{}', 'done', 'x', now() FROM user_management.users",
+    "INSERT INTO audit.audit_chain (audit_id, position)"
+    " SELECT id, row_number() OVER (ORDER BY id) FROM audit.audit_logs"
+    " WHERE id NOT IN (SELECT audit_id FROM audit.audit_chain)",
+    "INSERT INTO platform.idempotency_keys (key, fingerprint, locked_until)"
+    " SELECT sha256(n::text::bytea), '', now() FROM generate_series(1, %(rows)s) n",
+    "INSERT INTO notification.email_logs (id, version, created_at, updated_at, event_id, kind, user_id, channel,"
+    " recipient, data, subject, status, attempts, sent_at) SELECT platform.uuid7(), 1, now(), now(), id, 'x',"
+    " aggregate_id, 'email', 'x', '{}', 'x', 'sent', 1, now() FROM audit.domain_events",
+)
+
+Statements = dict[tuple[str, str], Sequence[Any]]
+
+
+@pytest.mark.slow
+async def test_no_statement_reads_a_whole_large_table(platform: PlatformFactory) -> None:
+    async with platform(["user_management", "notification"], seed=essentials) as p:
+        admin = await sign_up(p, "admin", permissions=["*"])
+        sent = await _statements(p, admin)
+        async with await psycopg.AsyncConnection.connect(p.database_url, autocommit=True) as connection:
+            for statement in _FILL:
+                await connection.execute(statement.encode(), {"rows": ROWS})
+            await connection.execute("ANALYZE")
+            found = [
+                f"{table}: {' '.join(sql.split())[:200]}"
+                for (purpose, sql), values in sent.items()
+                for table in await _read_whole(connection, purpose, sql, values)
+                if not any(table == allowed and part in sql for allowed, part in ALLOWED)
+            ]
+    assert len(sent) > 40, "too little was tried"
+    assert found == []
+
+
+async def test_claiming_stays_as_cheap_whatever_waits_and_whatever_the_statistics_say(
+    platform: PlatformFactory,
+) -> None:
+    async with platform(["user_management"]) as p:
+        await p.sql("ANALYZE platform.deliveries")  # of a quiet hour: nothing waits
+        await p.sql(
+            "WITH happened AS (INSERT INTO audit.domain_events (id, name, version, aggregate_type, aggregate_id,"
+            " payload, correlation_id, occurred_at) SELECT platform.uuid7(), 'x', 1, 'x', platform.uuid7(), '{}', 'x',"
+            f" now() FROM generate_series(1, {ROWS}) RETURNING id, position, aggregate_id)"
+            " INSERT INTO platform.deliveries (id, handler, event_id, position, aggregate_id)"
+            " SELECT platform.uuid7(), 'x.y', id, position, aggregate_id FROM happened"
+        )
+        sent: Statements = {}
+        p.kernel.engines.watchers.append(
+            lambda _, purpose, sql, values: sent.setdefault((purpose, sql), values)
+        )
+        await _outbox.claim(
+            p.kernel.engines.claims(), ["x.y"], newest={"x": 1}, token=new_id(), count=32, lease_seconds=1
+        )
+        [((purpose, sql), values)] = sent.items()
+        async with await psycopg.AsyncConnection.connect(p.database_url, autocommit=True) as connection:
+            plan = await _plan(connection, purpose, sql, values, analyze=True)
+    looked_at = max(node["Actual Rows"] * node["Actual Loops"] for node in _nodes(plan))
+    assert looked_at < 500, f"{looked_at:g} rows were looked at for 32"
+
+
+async def _statements(p: RunningPlatform, admin: Account) -> Statements:
+    """Use what there is, and return what was sent for it."""
+    sent: Statements = {}
+
+    def note(_module: str, purpose: str, sql: str, values: Sequence[Any]) -> None:
+        sent.setdefault((purpose, sql), list(values))
+
+    p.kernel.engines.watchers.append(note)
+    await _change_things(p, admin)
+    for path, methods in p.app.openapi()["paths"].items():
+        if "get" in methods and path.startswith("/api/v1/"):
+            await admin.client.get(path.replace("{user_id}", str(admin.id)))
+            await admin.client.get(path, params={"q": "somebody"})
+    await _keep_house(p)
+    p.kernel.engines.watchers.remove(note)
+    return sent
+
+
+async def _change_things(p: RunningPlatform, admin: Account) -> None:
+    eve = await sign_up(p, "eve")
+    client, key = eve.client, {"Idempotency-Key": "once"}
+    await client.patch("/api/v1/users/me", json={"full_name": "Eve", "locale": "de"})
+    await p.client.post("/api/v1/auth/refresh", json={"refresh_token": eve.refresh_token}, headers=key)
+    await p.client.post("/api/v1/auth/login", json={"email": eve.email, "password": "wrong"})
+    await p.client.post("/api/v1/auth/password-reset", json={"email": eve.email})
+    mail = {"email": "new@example.com", "username": "new"}
+    for _ in range(2):
+        await admin.client.post("/api/v1/users", json=mail, headers=key)
+    await admin.client.put(f"/api/v1/users/{eve.id}/roles/admin")
+    await admin.client.patch(f"/api/v1/users/{eve.id}", json={"is_active": False})
+    await admin.client.delete(f"/api/v1/users/{eve.id}")
+    await p.deliver()
+
+
+async def _keep_house(p: RunningPlatform) -> None:
+    engines, handlers = p.kernel.engines, p.kernel.worker().handlers
+    pool, newest = engines.commands(KERNEL), p.kernel.bus.newest
+    await _outbox.bury_orphans(pool, orphan_seconds=600)
+    await _outbox.purge(pool, retention_days=90, keep=["x"])
+    await _outbox.touch_subscriptions(pool, handlers)
+    await _outbox.park_beyond(pool, handlers, newest, waited_seconds=600)
+    await _outbox.revive_beyond(pool, handlers, newest)
+    await _outbox.has_suspects(engines.claims(), handlers, newest)
+    await _outbox.extend(pool, [(new_id(), new_id())], lease_seconds=1)
+    await purge_idempotency_keys(engines, 24)
+    for name in ("user_management.purge_logins", "notification.release_held_emails"):
+        await p.execute(p.kernel.bus._codec.command(name, {}))
+
+
+async def _read_whole(
+    connection: psycopg.AsyncConnection[Any], purpose: str, sql: str, values: Sequence[Any]
+) -> set[str]:
+    if sql in ("BEGIN", "COMMIT"):
+        return set()
+    nodes = list(_nodes(await _plan(connection, purpose, sql, values)))
+    return {
+        node["Relation Name"]
+        for node in nodes
+        if node["Node Type"] == "Seq Scan" and await _is_large(connection, node)
+    }
+
+
+async def _is_large(connection: psycopg.AsyncConnection[Any], node: dict[str, Any]) -> bool:
+    cursor = await connection.execute(
+        "SELECT reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
+        " WHERE relname = %s AND nspname = %s",
+        (node["Relation Name"], node["Schema"]),
+    )
+    row = await cursor.fetchone()
+    return row is not None and row[0] > ROWS / 4
+
+
+async def _plan(
+    connection: psycopg.AsyncConnection[Any],
+    purpose: str,
+    sql: str,
+    values: Sequence[Any],
+    *,
+    analyze: bool = False,
+) -> dict[str, Any]:
+    off = "off" if purpose == "claims" else "on"
+    for plan in ("seqscan", "bitmapscan", "sort"):  # as `Engines.claims` opens its connections
+        await connection.execute(f"SET enable_{plan} = {off}".encode())
+    cursor = AsyncRawCursor(connection)
+    options = "ANALYZE, " if analyze else ""
+    await cursor.execute(f"EXPLAIN ({options}VERBOSE, FORMAT JSON) {sql}".encode(), values)
+    row = await cursor.fetchone()
+    assert row is not None
+    told = row[0] if isinstance(row[0], list) else json.loads(row[0])
+    plan: dict[str, Any] = told[0]["Plan"]
+    return plan
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
