@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from platform_core.testing.chaos import Operation, Rig
-from user_management.testing import Account, sign_up
+from user_management.testing import Account, log_in, sign_up
 
 TALLY = Path(__file__).parents[1] / "faults" / "plugins" / "tally"
 MODULES = ["user_management", "notification"]
@@ -15,21 +17,38 @@ SETTINGS = {"PLATFORM_USER_MANAGEMENT_ACCESS_TOKEN_MINUTES": "60"}
 EFFECTS = {"tally.note": "SELECT event_id FROM tally.effects"}
 
 _PEOPLE_COUNT = 25
+_RENEWED_SECONDS = 20 * 60
+"""A third of what a token lives, so that one may fail."""
 
 
 class DailyLife:
     """
     Example:
-        life = await DailyLife.of(rig)
-        await rig.run(life.operation, effects=EFFECTS)
+        async with DailyLife.of(rig) as life:
+            await rig.run(life.operation, effects=EFFECTS)
     """
 
     def __init__(self, people: Sequence[Account]) -> None:
-        self._people = people
+        self._people = list(people)
 
     @classmethod
-    async def of(cls, rig: Rig) -> DailyLife:
-        return cls([await sign_up(rig.p, f"person{number}") for number in range(_PEOPLE_COUNT)])
+    @contextlib.asynccontextmanager
+    async def of(cls, rig: Rig) -> AsyncIterator[DailyLife]:
+        """Sign everybody up, and see to it that they stay logged in for the length of the block."""
+        life = cls([await sign_up(rig.p, f"person{number}") for number in range(_PEOPLE_COUNT)])
+        renewing = asyncio.create_task(life._stay_logged_in(rig), name="renewing")
+        try:
+            yield life
+        finally:
+            renewing.cancel()
+
+    async def _stay_logged_in(self, rig: Rig) -> None:
+        """Long runs outlast tokens; whoever logs in is another session, through a connection without faults."""
+        while True:
+            await asyncio.sleep(_RENEWED_SECONDS)
+            for number, person in enumerate(self._people):
+                with contextlib.suppress(AssertionError):  # PostgreSQL is down just now; the token lives on
+                    self._people[number] = await log_in(rig.p, person.email)
 
     def operation(self, number: int) -> Operation:
         """Of twenty, one registers, four change their profile, five make marks of their own, ten make marks."""

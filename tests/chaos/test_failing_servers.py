@@ -20,9 +20,6 @@ from daily_life import (
 from platform_core.testing.chaos import Chaos, crash_postgres, every, kill, lose_redis, network
 from user_management.testing import essentials
 
-SECONDS_TO_RECOVER = 5.0
-"""From PostgreSQL's return to the first 2xx (B11)."""
-
 
 @pytest.fixture(autouse=True)
 def _not_in_a_hurry(request: pytest.FixtureRequest) -> None:
@@ -37,8 +34,8 @@ async def test_b11_crashes_of_postgres_and_losses_of_redis_amid_kills_lose_nothi
         every(4, 8, lose_redis),
     ]
     async with chaos(MODULES, extra=[TALLY], settings=SETTINGS, seed=essentials, own_postgres=True) as rig:
-        life = await DailyLife.of(rig)
-        await rig.run(life.operation, plan, acknowledged_count=400, faults_count=40, effects=EFFECTS)
+        async with DailyLife.of(rig) as life:
+            await rig.run(life.operation, plan, acknowledged_count=400, faults_count=40, effects=EFFECTS)
         await everybody_new_was_welcomed_once(rig)
         await the_books_balance(rig)
 
@@ -47,8 +44,10 @@ async def test_delays_black_holes_resets_and_cut_answers_lose_nothing(chaos: Cha
     """An answer that is cut in the middle of a commit's yes leaves everybody in doubt: the key settles it."""
     plan = [every(1, 2, network("postgres", "redis", seconds=1))]
     async with chaos(MODULES, extra=[TALLY], settings=SETTINGS, seed=essentials) as rig:
-        life = await DailyLife.of(rig)
-        report = await rig.run(life.operation, plan, acknowledged_count=400, faults_count=30, effects=EFFECTS)
+        async with DailyLife.of(rig) as life:
+            report = await rig.run(
+                life.operation, plan, acknowledged_count=400, faults_count=30, effects=EFFECTS
+            )
         await everybody_new_was_welcomed_once(rig)
         await the_books_balance(rig)
     assert report.kills_count == 0

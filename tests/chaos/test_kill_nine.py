@@ -31,8 +31,8 @@ Figure = Callable[[str, object], None]
 
 async def test_whoever_is_killed_nothing_that_was_acknowledged_is_lost_or_doubled(chaos: Chaos) -> None:
     async with chaos(MODULES, extra=[TALLY], settings=SETTINGS, seed=essentials) as rig:
-        life = await DailyLife.of(rig)
-        await rig.run(life.operation, effects=EFFECTS)
+        async with DailyLife.of(rig) as life:
+            await rig.run(life.operation, effects=EFFECTS)
         await everybody_new_was_welcomed_once(rig)
         await the_books_balance(rig)
 
