@@ -74,13 +74,6 @@ def measure(ground: Ground, rounds: int) -> dict[str, list[Deliveries]]:
     return runs
 
 
-def ratio(runs: dict[str, list[Deliveries]], figure: str) -> float:
-    """Return the median over rounds of the platform to the floor."""
-    pairs = zip(runs[OURS], runs[FLOOR], strict=True)
-    values: list[float] = [getattr(ours, figure) / getattr(floor, figure) for ours, floor in pairs]
-    return statistics.median(values)
-
-
 @contextlib.contextmanager
 def _worker(ground: Ground, side: str) -> Iterator[None]:
     if side == OURS:

@@ -108,7 +108,7 @@ def measure(
 ) -> Measured:
     """Measure one case on every side that answers it, in turns: floor, …, ours, floor, …, ours."""
     taking = [side for side in sides if side.name in case.sides]
-    files = {side.name: _requests(ground, side, case) for side in taking}
+    files = {side.name: requests_of(ground, side, case) for side in taking}
     for side in taking:  # pools are filled and plans made before anything is looked at
         load.run(side.port, files[side.name], connections=connections, seconds=1)
     runs: dict[str, list[Figures]] = {side.name: [] for side in taking}
@@ -126,6 +126,7 @@ def measure(
     return Measured(case, connections, runs)
 
 
-def _requests(ground: Ground, side: Side, case: Case) -> Path:
+def requests_of(ground: Ground, side: Side, case: Case) -> Path:
+    """Write one request for each person, and return where."""
     path = ground.home / f"{case.name}-{side.name.replace(' ', '-')}.lua"
     return load.write([case.ask(side, person, ground.people) for person in ground.people], path)

@@ -179,7 +179,7 @@ async def update_me(
             avatar_url=changes.get("avatar_url", user.avatar_url),
             now=now,
         )
-    return profile_view(user, [role.name for role in await roles.find_by_ids(user.role_ids)])
+    return profile_view(user, await roles.names_of(user.role_ids))
 
 
 @body

@@ -49,6 +49,10 @@ class RoleRepository(Protocol):
         """Load those of the roles that exist, by name."""
         ...
 
+    async def names_of(self, identities: Collection[UUID]) -> list[str]:
+        """Return the names of those of the roles that exist, in order; for showing, nothing is loaded to be changed."""
+        ...
+
     async def find_by_names(self, names: Collection[str]) -> list[Role]:
         """Load those of the roles that exist, by name."""
         ...

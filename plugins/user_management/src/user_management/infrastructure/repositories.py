@@ -51,6 +51,12 @@ _ROLES_BY_IDS: Final = ROLES.select().where(
     roles.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))), roles.c.deleted_at.is_(None)
 )
 
+_NAMES_BY_IDS: Final = (
+    select(roles.c.name)
+    .where(roles.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))), roles.c.deleted_at.is_(None))
+    .order_by(roles.c.name)
+)
+
 
 class SqlRoleRepository(Repository[Role]):
     """Roles that are not deleted."""
@@ -69,6 +75,11 @@ class SqlRoleRepository(Repository[Role]):
             return []
         rows = await self.uow.fetch_all(_ROLES_BY_IDS, {"ids": list(identities)})
         return sorted((self._remember(row) for row in rows), key=lambda role: role.name)
+
+    async def names_of(self, identities: Collection[UUID]) -> list[str]:
+        if not identities:
+            return []
+        return [row["name"] for row in await self.uow.fetch_all(_NAMES_BY_IDS, {"ids": list(identities)})]
 
     async def find_by_names(self, names: Collection[str]) -> list[Role]:
         found = await self.find_all(roles.c.name.in_(names)) if names else []
