@@ -94,7 +94,7 @@ def security(session: nox.Session) -> None:
 @nox.session(python=False)
 def tests(session: nox.Session) -> None:
     """
-    Every test, two at a time; arguments go to pytest.
+    Every test but the long ones (`faults`), two at a time; arguments go to pytest.
 
     What fails is run once more, alone: several tests measure time or kill processes, and two of them at once on two
     cores can upset each other. A test that fails alone fails the session; both runs are in the output.
@@ -102,7 +102,7 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         session.run(*PYTEST, *session.posargs)
         return
-    session.run(*PYTEST, "--cache-clear", "--durations=25", success_codes=[0, 1])
+    session.run(*PYTEST, "-m", "not long", "--cache-clear", "--durations=25", success_codes=[0, 1])
     if _failed_before():
         session.run("pytest", "--last-failed", "--last-failed-no-failures", "none")
 
@@ -129,6 +129,14 @@ def integration(session: nox.Session) -> None:
     one_at_a_time = ["pytest", "-n", "1"]  # in a worker, so that a hanging test ends only itself
     session.run(*one_at_a_time, "tests/conformance", *filter(os.path.isdir, adapters), *session.posargs)
     session.run(*one_at_a_time, "-m", "processes", *session.posargs)
+
+
+@nox.session(python=False)
+def faults(session: nox.Session) -> None:
+    """
+    The tests in which many processes live and die: hostile plugins, poison, full disks, skewed clocks and their like.
+    """
+    session.run("pytest", "-n", "1", "-m", "long", "--durations=10", *session.posargs)
 
 
 @nox.session(python=False)

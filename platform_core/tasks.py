@@ -61,7 +61,9 @@ class _Broker(RedisStreamBroker):
 
     async def kick(self, message: BrokerMessage) -> None:
         # taskiq-redis makes a client for each message, which costs more than everything else about it
-        await self._client.xadd(self.queue_name, {"data": message.message}, maxlen=_MAX_LENGTH, approximate=True)
+        await self._client.xadd(
+            self.queue_name, {"data": message.message}, maxlen=_MAX_LENGTH, approximate=True
+        )
 
     @functools.cached_property
     def _client(self) -> Redis:

@@ -37,10 +37,27 @@ if TYPE_CHECKING:
     NewHouse = Callable[..., contextlib.AbstractAsyncContextManager[House]]
 
 
+LONG = {
+    "test_clocks.py",
+    "test_disconnects.py",
+    "test_full_disk.py",
+    "test_hostile_plugins.py",
+    "test_mail_server.py",
+    "test_out_of_order.py",
+    "test_poison.py",
+    "test_read_only_database.py",
+    "test_start_marks.py",
+    "test_terminated_backends.py",
+}
+"""Left to the session `faults`; what the default run keeps are kills, crashes, duplicates and lost servers."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.processes)
+            if item.path.name in LONG:
+                item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture
