@@ -2,11 +2,12 @@
 What a start leaves behind when a plugin kills or blocks the whole process: whose code ran last; private to the kernel.
 
     start ── marks «bookmarks: importing …» ──► dies; whoever supervises the process starts it again
-    start ── finds the mark ── tries bookmarks in a process of its own ──► that one dies, too: it is left out
+    start ── marks «bookmarks: importing …» ──► dies again
+    start ── finds two marks ── tries bookmarks in a process of its own ──► that one dies, too: it is left out
 
 A plugin that raises, sleeps or loops in Python is cut off in its own process (`_discovery.deadline`); this is for the
-rest: `os._exit`, a crash, a loop in C. A mark is only a suspicion: a process may have been killed from outside at that
-moment, and then the plugin survives its trial and runs as ever.
+rest: `os._exit`, a crash, a loop in C. Marks are only a suspicion: a process may have been killed from outside at that
+moment. So one is not enough, a start that comes through clears all of them, and a plugin that survives its trial runs.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ _PATIENCE: Final = 4
 _GRACE_SECONDS: Final = 5.0
 """What is cut off by a signal may take three times its limit on a busy machine (`_discovery.deadline`); then some."""
 
+_SUSPICIOUS_COUNT: Final = 2
+"""Starts in a row that ended at the same plugin (B33)."""
+
 TRIAL_GRACE_SECONDS: Final = 4.0
 """Beyond the plugin's own limit. The start waits for the trial: all of it has to fit into fifteen seconds (B33)."""
 
@@ -58,6 +62,7 @@ class StartMarks:
         self._path = directory / f"{os.getpid()}-{secrets.token_hex(4)}.mark"  # in containers everybody is 1
         self._file: int | None = None
         self._remains: dict[str, tuple[str, list[Path]]] = {}
+        self._convicted: set[str] = set()
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[StartMarks]:
@@ -68,6 +73,7 @@ class StartMarks:
             yield self
         finally:
             if self._file is not None:
+                self._forget()
                 self._path.unlink(missing_ok=True)
                 os.close(self._file)
                 self._file = None
@@ -93,22 +99,21 @@ class StartMarks:
 
     def convict(self, plugin: str, needs: Sequence[str]) -> str | None:
         """
-        Try a plugin in a process of its own, if an earlier process died of it.
+        Try a plugin in a process of its own, if earlier processes died of it.
 
         Args:
             needs: the plugins that it cannot be imported without.
 
         Returns: what happened, when that process died as well; None when there is nothing against the plugin.
         """
-        if plugin not in self._remains:
+        what, paths = self._remains.get(plugin, ("", []))
+        if len(paths) < _SUSPICIOUS_COUNT:
             return None
-        what, paths = self._remains[plugin]
-        logger.warning("a start ended while a plugin was loaded; trying it apart", plugin=plugin, at=what)
+        logger.warning("starts ended while a plugin was loaded; trying it apart", plugin=plugin, at=what)
         ended = self._try([plugin, *needs])
         if ended is None:
-            for path in paths:
-                path.unlink(missing_ok=True)
             return None
+        self._convicted.add(plugin)
         return f"{what} ended the whole process; tried again in a process of its own, that {ended}"
 
     def _open(self) -> None:
@@ -132,6 +137,13 @@ class StartMarks:
                     path.unlink()  # killed while nobody's code ran
                 elif prefix == sys.prefix:
                     self._remains.setdefault(plugin, (what, []))[1].append(path)
+
+    def _forget(self) -> None:
+        """Whoever did not end this process either is beyond suspicion."""
+        for plugin, (_, paths) in self._remains.items():
+            if plugin not in self._convicted:
+                for path in paths:
+                    path.unlink(missing_ok=True)
 
     def _write(self, text: str) -> None:
         if self._file is not None:

@@ -32,6 +32,7 @@ match os.environ.get("FATAL", "").partition(":"):
         os.kill(os.getpid(), signal.SIGSEGV)
     case ("deaf", _, _):
         collections.deque(itertools.repeat(None), maxlen=0)  # a loop in C, which no signal interrupts
-    case ("once", _, path) if not Path(path).exists():
-        Path(path).touch()
+    case ("twice", _, path) if not Path(path).exists() or len(Path(path).read_bytes()) < 2:
+        with Path(path).open("ab") as file:
+            file.write(b"!")
         os.kill(os.getpid(), signal.SIGKILL)
