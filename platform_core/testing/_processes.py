@@ -165,7 +165,7 @@ def run_process(
             )
         running = RunningProcess(process, log, command)
         try:
-            with _watched(process.pid):
+            with watched(process.pid):
                 if ready is not None:
                     running.wait_for_line(ready, timeout_seconds=timeout_seconds)
                 yield running
@@ -181,7 +181,7 @@ def _resolved(command: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _watched(group: int) -> Iterator[None]:
+def watched(group: int) -> Iterator[None]:
     """
     See to it that the group ends when this process does, killed or not.
 

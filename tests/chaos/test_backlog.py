@@ -32,6 +32,7 @@ SELECT platform.uuid7(), 'tally.note', id, position, aggregate_id FROM e
 """
 
 
+@pytest.mark.long
 async def test_b47_a_backlog_drains_steadily_and_nobody_else_pays_for_it(
     chaos: Chaos, request: pytest.FixtureRequest, record_property: Figure
 ) -> None:

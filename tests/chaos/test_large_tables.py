@@ -37,6 +37,7 @@ SELECT platform.uuid7(), 'tally.note', id, position, aggregate_id, %(status)s,
 """
 
 
+@pytest.mark.long
 async def test_b46_with_millions_of_rows_claims_stay_quick_and_a_purge_blocks_nobody(
     platform: PlatformFactory, request: pytest.FixtureRequest, record_property: Figure
 ) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -253,3 +256,28 @@ async def test_a_broken_promise_is_told_with_the_seed_that_broke_it(chaos: Chaos
         )
         with pytest.raises(ChaosFailed, match=f"--chaos-seed {chaos.seed}"):
             await rig.run(lambda _: MARK, [], acknowledged_count=20, effects=EFFECTS, recovery_seconds=3)
+
+
+def test_no_redis_survives_tests_that_are_killed_themselves(tmp_path: Path) -> None:
+    script = f"""
+import time
+from pathlib import Path
+from platform_core.testing.chaos import RedisServer
+with RedisServer(Path({str(tmp_path)!r})) as server:
+    print(server.port, flush=True)
+    time.sleep(300)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as tests:
+        assert tests.stdout is not None
+        port = int(tests.stdout.readline())
+        tests.kill()
+    end = time.monotonic() + 10
+    while _listens(port):
+        assert time.monotonic() < end, "it is still there"
+        time.sleep(0.05)
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False

@@ -20,6 +20,7 @@ import redis
 from platform_core.embedded import embedded_services
 from platform_core.embedded.programs import find_redis
 from platform_core.testing._databases import with_database
+from platform_core.testing._processes import watched
 
 PATIENCE_SECONDS = 30.0
 
@@ -38,6 +39,7 @@ class RedisServer:
             self.port = free.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
+        self._leash = contextlib.ExitStack()
 
     @property
     def dump(self) -> Path:
@@ -55,8 +57,9 @@ class RedisServer:
         arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603  # the program that the kernel found
-                [str(find_redis()), *arguments], stdout=log, stderr=log
+                [str(find_redis()), *arguments], stdout=log, stderr=log, start_new_session=True
             )
+        self._leash.enter_context(watched(self._process.pid))  # it ends with the tests, killed or not
         _wait_until(self._answers)
 
     def stop(self) -> None:
@@ -66,6 +69,7 @@ class RedisServer:
             process.send_signal(signal.SIGCONT)
             process.kill()
             process.wait()
+            self._leash.close()
 
     def freeze(self) -> None:
         """Let it accept connections and never answer: a black hole."""
