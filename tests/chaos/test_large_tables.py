@@ -87,8 +87,9 @@ async def _claimed(p: RunningPlatform) -> dict[str, Any]:
         "lease_seconds": 600,
         "suspects": False,
     }
-    async with p.kernel.engines.commands("platform").connect() as connection:
-        [plan] = (await connection.execute(explained, params)).scalar_one()
+    async with p.kernel.engines.claims().connect() as connection:
+        [row] = await connection.fetch(explained, params)
+    [plan] = row["QUERY PLAN"]
     assert plan["Plan"]["Actual Rows"] == BATCH_COUNT
     return dict(plan)
 

@@ -303,6 +303,7 @@ async def test_traces_go_where_the_standard_variables_say(p: RunningPlatform) ->
         environment = {
             **p.environment,
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+            "OTEL_TRACES_SAMPLER": "always_on",
         }
         with run_process(["platform", "serve", "--port", str(port)], env=environment) as serve:
             await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/live")
