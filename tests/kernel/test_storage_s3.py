@@ -1,6 +1,7 @@
 """Files in S3: a real server with real signatures, and what happens when it is slow, away, or cut off. B17, B18."""
 
 import asyncio
+import contextlib
 import errno
 import io
 import json
@@ -29,20 +30,23 @@ DATA = os.urandom(20 * 1024 * 1024 + 17)
 
 pytestmark = [
     pytest.mark.processes,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(shutil.which("uvx") is None, reason="the S3 server comes by uvx"),
 ]
 
 
-def _free_port() -> int:
-    """Return a port whose number plus 10,000 is one, too: SeaweedFS takes both."""
-    for _ in range(100):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            if port < 50_000:
-                return port
-    raise AssertionError("no port is free")
+def _free_ports(count: int) -> list[int]:
+    """Return ports that are free, and so are those 10,000 above them: SeaweedFS takes both."""
+    found: list[int] = []
+    with contextlib.ExitStack() as held:
+        while len(found) < count:
+            lower, upper = (held.enter_context(socket.socket()) for _ in range(2))
+            lower.bind(("127.0.0.1", 0))
+            port: int = lower.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                upper.bind(("127.0.0.1", port + 10_000))
+                found.append(port)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +56,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     identity = {"name": "files", "credentials": [{"accessKey": KEY, "secretKey": SECRET}]}
     rights = {"actions": ["Admin", "Read", "Write", "List", "Tagging"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity | rights]}))
-    ports = {name: _free_port() for name in ("master", "volume", "filer", "s3")}
+    names = ("master", "volume", "filer", "s3")
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
     command = ["uvx", "--from", SERVER, "weed", "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-s3"]
     command += [f"-{name}.port={port}" for name, port in ports.items()]
     command += [f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=16"]
