@@ -335,6 +335,23 @@ def by_standing(plugins: Iterable[Plugin]) -> list[Plugin]:
     return sorted(plugins, key=lambda plugin: not plugin.is_required)
 
 
+def with_needed(name: str, requires: Mapping[str, Iterable[str]]) -> set[str]:
+    """
+    Return a plugin and what it cannot be without, neighbours of neighbours included.
+
+    Args:
+        requires: plugin → what it requires; who is not in it is left out.
+    """
+    needed: set[str] = set()
+    todo = [name]
+    while todo:
+        current = todo.pop()
+        if current in requires and current not in needed:
+            needed.add(current)
+            todo += requires[current]
+    return needed
+
+
 def _order(plugins: Mapping[str, Plugin], findings: _Findings) -> list[Plugin]:
     graph = {name: {*plugin.requires, *plugin.optional} & plugins.keys() for name, plugin in plugins.items()}
     ordered: list[Plugin] = []
@@ -530,21 +547,14 @@ class Hooks:
                 plugin.module = importlib.import_module(plugin.entry_point.module)
 
     def _is_deadly(self, plugin: Plugin) -> bool:
-        happened = self._marks.convict(plugin.name, self._needed_by(plugin)) if self._marks else None
+        if self._marks is None:
+            return False
+        needed = with_needed(plugin.name, {other.name: other.requires for other in self.plugins})
+        happened = self._marks.convict(plugin.name, sorted(needed - {plugin.name, KERNEL}))
         if happened is not None:
             hint = "mend or uninstall it, or leave it out of PLATFORM_MODULES; what it wrote is in the log"
             self.fail(plugin, HookFailed(plugin.name, happened, hint))
         return happened is not None
-
-    def _needed_by(self, plugin: Plugin) -> list[str]:
-        """Return what must be installed for a plugin, neighbours of neighbours included."""
-        needed: list[str] = []
-        for other in reversed(self.plugins):  # neighbours come before those who need them
-            if other.name in plugin.requires or any(
-                other.name in self.plugin(name).requires for name in needed
-            ):
-                needed.append(other.name)
-        return [name for name in needed if name != KERNEL]
 
     def _add_hookspecs(self) -> None:
         """Make the hooks known that plugins publish; all of them are imported, so that their order decides nothing."""

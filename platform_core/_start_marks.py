@@ -59,6 +59,7 @@ class StartMarks:
 
     def __init__(self, directory: Path, *, timeout_seconds: float) -> None:
         self._directory, self._timeout_seconds = directory, timeout_seconds
+        self._limit_seconds = _PATIENCE * timeout_seconds + _GRACE_SECONDS
         self._path = directory / f"{os.getpid()}-{secrets.token_hex(4)}.mark"  # in containers everybody is 1
         self._file: int | None = None
         self._remains: dict[str, tuple[str, list[Path]]] = {}
@@ -89,8 +90,7 @@ class StartMarks:
             yield
             return
         self._write(f"{sys.prefix}\n{plugin}\n{what}")
-        limit_seconds = _PATIENCE * self._timeout_seconds + _GRACE_SECONDS
-        faulthandler.dump_traceback_later(limit_seconds, exit=True, file=sys.__stderr__ or 2)
+        faulthandler.dump_traceback_later(self._limit_seconds, exit=True, file=sys.__stderr__ or 2)
         try:
             yield
         finally:
@@ -152,14 +152,13 @@ class StartMarks:
             os.ftruncate(self._file, len(content))
 
     def _try(self, plugins: Sequence[str]) -> str | None:
-        limit_seconds = _PATIENCE * self._timeout_seconds + _GRACE_SECONDS
         arguments = [sys.executable, "-m", "platform_core._trial", str(self._timeout_seconds), *plugins]
         try:
             ended = subprocess.run(  # noqa: S603  # no foreign words in it
-                arguments, stdin=subprocess.DEVNULL, stdout=2, timeout=limit_seconds, check=False
+                arguments, stdin=subprocess.DEVNULL, stdout=2, timeout=self._limit_seconds, check=False
             )
         except subprocess.TimeoutExpired:
-            return f"had not ended after {limit_seconds:g} s"
+            return f"had not ended after {self._limit_seconds:g} s"
         if ended.returncode < 0:
             return f"was ended by {signal.Signals(-ended.returncode).name}"
         return None if ended.returncode == 0 else f"ended with exit code {ended.returncode}"

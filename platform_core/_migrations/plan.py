@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import MetaData
 
 from platform_core import __version__
-from platform_core._discovery import Hooks, Plugin, discover
+from platform_core._discovery import Hooks, Plugin, discover, with_needed
 from platform_core._engines import KERNEL
 from platform_core._migrations.revisions import (
     ModuleMigrations,
@@ -165,14 +165,9 @@ def narrowed(modules: Sequence[ModuleMigrations], only: str | None) -> Sequence[
     """
     if only is None:
         return modules
-    by_name = {module.name: module for module in modules}
-    check_installed(only, by_name)
-    needed, todo = {KERNEL}, [only]
-    while todo:
-        name = todo.pop()
-        if name in by_name:
-            needed.add(name)
-            todo += [other for other in by_name[name].requires if other not in needed]
+    requires = {module.name: module.requires for module in modules}
+    check_installed(only, requires)
+    needed = {KERNEL} | with_needed(only, requires)
     return [module for module in modules if module.name in needed]
 
 

@@ -24,7 +24,7 @@ from starlette.responses import Response
 
 from platform_core.errors import FieldError, InvalidInput
 from platform_core.http.bodies import LimitedRequest, is_text, too_large
-from platform_core.http.problems import UnsupportedMediaType
+from platform_core.http.problems import UnsupportedMediaType, pointer
 from platform_core.ports import Draft, Storage
 
 __all__ = ["Answered", "IncomingBody", "ReceivedBody", "ReceivedForm", "form_body"]
@@ -335,7 +335,7 @@ def _missing(name: str) -> InvalidInput:
 
 
 def _field(name: str, message: str, code: str) -> InvalidInput:
-    return InvalidInput.of(name[:100].replace("~", "~0").replace("/", "~1"), message, code)
+    return InvalidInput.of(pointer((name,)).removeprefix("/"), message, code)
 
 
 def _malformed(message: str) -> InvalidInput:
