@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -63,6 +63,11 @@ class FieldError:
     pointer: str
     message: str
     code: str
+
+
+def pointer(location: Iterable[Any]) -> str:
+    """Return the JSON pointer (RFC 6901) of a field: `["body", "kinds", "a/b"]` → `/body/kinds/a~1b`; parts are cut."""
+    return "".join("/" + str(part)[:100].replace("~", "~0").replace("/", "~1") for part in location)
 
 
 class DomainError(PlatformError):

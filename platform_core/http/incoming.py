@@ -22,9 +22,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from platform_core.errors import FieldError, InvalidInput
+from platform_core.errors import FieldError, InvalidInput, pointer
 from platform_core.http.bodies import LimitedRequest, is_text, too_large
-from platform_core.http.problems import UnsupportedMediaType, pointer
+from platform_core.http.problems import UnsupportedMediaType
 from platform_core.ports import Draft, Storage
 
 __all__ = ["Answered", "IncomingBody", "ReceivedBody", "ReceivedForm", "form_body"]

@@ -32,6 +32,7 @@ from platform_core.errors import (
     RateLimited,
     Unauthenticated,
     Unavailable,
+    pointer,
 )
 from platform_core.http.exchange import SCOPE_KEY, Exchange
 from platform_core.http.pages import page
@@ -207,11 +208,6 @@ _MESSAGES: Final = {
     "extra_forbidden": "Extra inputs are not permitted",
     "uuid_parsing": "Input should be a valid UUID",  # pydantic's own quotes the input
 }
-
-
-def pointer(location: Iterable[Any]) -> str:
-    """Return the JSON pointer (RFC 6901) of a field, each part at most 100 characters."""
-    return "".join("/" + str(part)[:100].replace("~", "~0").replace("/", "~1") for part in location)
 
 
 def _of_http(error: HTTPException) -> Problem:

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from attacks import API, MODULES, UNKNOWN, operations
 
+from notification.testing import announce
 from platform_core.testing import PlatformFactory, RunningPlatform
 from user_management import MailLinks, PasswordResetRequested, UserRegistered
 from user_management.testing import PASSWORD, Account, essentials, log_in, sign_up
@@ -37,6 +38,9 @@ ACTIONS: dict[str, str | None] = {
     "POST /api/v1/folders": "file_management.create_folder",
     "PATCH /api/v1/folders/{folder_id}": "file_management.update_folder",
     "DELETE /api/v1/folders/{folder_id}": "file_management.delete_folder",
+    "POST /api/v1/notifications/read-all": "notification.mark_all_read",
+    "POST /api/v1/notifications/{notification_id}/read": "notification.mark_read",
+    "DELETE /api/v1/notifications/{notification_id}": "notification.delete_notification",
     "PUT /api/v1/notifications/preferences": "notification.set_preferences",
     "POST /api/v1/notifications/templates": "notification.create_template",
     "PUT /api/v1/notifications/templates/{template_id}": "notification.replace_template",
@@ -188,6 +192,13 @@ async def _notifications(audit: Auditor, p: RunningPlatform, root: Account) -> N
     await audit.call("PUT /api/v1/notifications/preferences", root.client, off | {"quiet_hours": None})
     wording = {"kind": "user_management.password_changed", "channel": "email", "locale": "en"}
     wording |= {"subject": "Changed", "text": "Your password was changed."}
+    await announce(p, root.id)
+    [entry] = (await root.client.get("/api/v1/notifications")).json()["items"]
+    one = "/api/v1/notifications/{notification_id}"
+    await audit.call("POST /api/v1/notifications/read-all", root.client)
+    await audit.call(f"POST {one}/read", root.client, notification_id=entry["id"])
+    await audit.call(f"DELETE {one}", root.client, notification_id=entry["id"])
+    await audit.call(f"DELETE {one}", root.client, notification_id=entry["id"], outcome="refused")
     base = "/api/v1/notifications/templates"
     made = await audit.call(f"POST {base}", root.client, wording)
     template_id = made.json()["id"]

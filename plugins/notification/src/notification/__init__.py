@@ -5,6 +5,9 @@ The facade of `notification`: what other modules may import.
 from notification.contracts import (
     EMAIL,
     FALLBACK_LOCALE,
+    IN_APP,
+    PUSH,
+    SMS,
     Channel,
     ChannelNotConfigured,
     DeliveryDeferred,
@@ -14,6 +17,7 @@ from notification.contracts import (
     NotificationChannel,
     NotificationKind,
     NotificationRequested,
+    NotificationView,
     OutgoingMessage,
     PreferencesView,
     PreviewView,
@@ -21,11 +25,15 @@ from notification.contracts import (
     TemplateSource,
     TemplateTaken,
     TemplateView,
+    UnreadCountView,
 )
 
 __all__ = [
     "EMAIL",
     "FALLBACK_LOCALE",
+    "IN_APP",
+    "PUSH",
+    "SMS",
     "Channel",
     "ChannelNotConfigured",
     "DeliveryDeferred",
@@ -35,6 +43,7 @@ __all__ = [
     "NotificationChannel",
     "NotificationKind",
     "NotificationRequested",
+    "NotificationView",
     "OutgoingMessage",
     "PreferencesView",
     "PreviewView",
@@ -42,4 +51,5 @@ __all__ = [
     "TemplateSource",
     "TemplateTaken",
     "TemplateView",
+    "UnreadCountView",
 ]

@@ -21,6 +21,9 @@ from platform_core.errors import DomainError, Kind, OperationError
 __all__ = [
     "EMAIL",
     "FALLBACK_LOCALE",
+    "IN_APP",
+    "PUSH",
+    "SMS",
     "Channel",
     "ChannelNotConfigured",
     "DeliveryDeferred",
@@ -30,6 +33,7 @@ __all__ = [
     "NotificationChannel",
     "NotificationKind",
     "NotificationRequested",
+    "NotificationView",
     "OutgoingMessage",
     "PreferencesView",
     "PreviewView",
@@ -37,10 +41,14 @@ __all__ = [
     "TemplateSource",
     "TemplateTaken",
     "TemplateView",
+    "UnreadCountView",
 ]
 
 EMAIL: Final = "email"
-"""The name of the e-mail channel."""
+IN_APP: Final = "in_app"
+PUSH: Final = "push"
+SMS: Final = "sms"
+"""The names of the shipped channels; `in_app` is the inbox, which needs no adapter."""
 
 FALLBACK_LOCALE: Final = "en"
 """The language of last resort; every kind has wording in it."""
@@ -159,8 +167,9 @@ class NotificationKind:
         recipients: event → ids of the users who should hear of it.
         data: event → what templates may mention; JSON values, and never a secret.
         sample: the same keys with invented values, for previews.
-        channels: those it uses unless a user's preferences say otherwise.
-        essential: mails about the account's security, which no preference turns off.
+        channels: those it uses unless a user's preferences say otherwise. A text message costs somebody money, so
+            `sms` is not among them unless the kind says so.
+        essential: about the account's security: no preference turns it off, and it does not wait for quiet hours.
     """
 
     name: str
@@ -169,7 +178,7 @@ class NotificationKind:
     recipients: Callable[[Any], Iterable[UUID]] = field(default=lambda _: ())
     data: Callable[[Any], Mapping[str, Any]] = _nothing
     sample: Mapping[str, Any] = field(default_factory=dict)
-    channels: tuple[str, ...] = (EMAIL,)
+    channels: tuple[str, ...] = (IN_APP, EMAIL, PUSH)
     essential: bool = False
 
     def __post_init__(self) -> None:
@@ -232,7 +241,9 @@ class NotificationRequested(Event):
 @dataclass(frozen=True, slots=True)
 class QuietHours:
     """
-    When somebody does not want to be disturbed; mails are quiet and come anyway.
+    When somebody does not want to be disturbed: what is not about the account's security waits until they end.
+
+    The inbox makes no noise and is filled all the same.
 
     Attributes:
         start, end: `HH:MM`, local; the end may be on the next day.
@@ -251,6 +262,32 @@ class PreferencesView:
     channels: dict[str, bool]
     kinds: dict[str, dict[str, bool]]
     quiet_hours: QuietHours | None
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationView:
+    """
+    One entry of the caller's inbox.
+
+    Attributes:
+        data: what the event's module says about it, such as the id of the thing.
+    """
+
+    id: UUID
+    kind: str
+    title: str
+    body: str
+    data: dict[str, Any]
+    is_read: bool
+    created_at: datetime
+    read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadCountView:
+    """How many entries of the caller's inbox are unread."""
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,30 +120,36 @@ def read_templates(folder: _Folder, *, module: str, channel: str = EMAIL) -> lis
     """
     Read wording from files: `<event>.<locale>.txt` begins with `Subject: …`, `<event>.<locale>.html` is optional.
 
+    `<event>.<locale>.<channel>.txt` is the wording for another channel, such as `in_app`, `push` or `sms`; a channel
+    without one borrows the subject of the mail.
+
     Args:
         folder: `importlib.resources.files("project_management") / "templates"`.
         module: first part of the kinds' names.
+        channel: of the files that name none.
 
     Raises:
         ValueError: a text without a subject, or an HTML file without a text.
     """
-    texts: dict[tuple[str, str], str] = {}
-    pages: dict[tuple[str, str], str] = {}
+    texts: dict[tuple[str, str, str], str] = {}
+    pages: dict[tuple[str, str, str], str] = {}
     for file in sorted(folder.iterdir(), key=lambda entry: str(entry.name)):
-        event, locale, kind_of_file = (*str(file.name).split("."), "", "")[:3]
-        if kind_of_file in ("txt", "html"):
-            (texts if kind_of_file == "txt" else pages)[(event, locale)] = file.read_text(encoding="utf-8")
+        *stem, extension = str(file.name).split(".")
+        if extension in ("txt", "html") and len(stem) in (2, 3):
+            event, locale, named = (*stem, channel)[:3]
+            found = texts if extension == "txt" else pages
+            found[(event, locale, named)] = file.read_text(encoding="utf-8")
     if orphans := pages.keys() - texts.keys():
         raise ValueError(f"{sorted(orphans)[0]} has HTML but no text")
-    return [_template(module, channel, *key, text, pages.get(key)) for key, text in texts.items()]
+    return [_template(module, *key, text, pages.get(key)) for key, text in texts.items()]
 
 
 def _template(
-    module: str, channel: str, event: str, locale: str, text: str, html: str | None
+    module: str, event: str, locale: str, channel: str, text: str, html: str | None
 ) -> TemplateSource:
     head, _, body = text.partition("\n")
     if not head.startswith("Subject: "):
-        raise ValueError(f"{event}.{locale}.txt does not begin with 'Subject: '")
+        raise ValueError(f"the {channel} wording of {event} in {locale} does not begin with 'Subject: '")
     return TemplateSource(
         kind=f"{module}.{event}",
         channel=channel,

@@ -10,12 +10,31 @@ from types import ModuleType
 
 from notification import hookspecs
 from notification.application.account_kinds import ACCOUNT_KINDS
+from notification.application.announcements import ANNOUNCEMENT, Announce, announce
 from notification.application.catalogue import Catalogue
 from notification.application.email_logs import ListEmailLogs
-from notification.application.notify import Notifier, announcing, notify_requested
+from notification.application.inbox import (
+    CountUnread,
+    DeleteNotification,
+    ListNotifications,
+    MarkAllRead,
+    MarkRead,
+    delete_notification,
+    mark_all_read,
+    mark_read,
+)
+from notification.application.notify import (
+    Notifier,
+    NotifyRecipients,
+    announcing,
+    notify_recipients,
+    notify_requested,
+)
 from notification.application.ports import (
+    AddressBook,
     Channels,
     EmailRepository,
+    Inbox,
     PreferencesRepository,
     Renderer,
     TemplateRepository,
@@ -25,7 +44,6 @@ from notification.application.send_email import (
     RELEASE_EVERY,
     ReleaseHeldEmails,
     SendEmail,
-    Site,
     Writer,
     release_held_emails,
     send_email,
@@ -41,6 +59,7 @@ from notification.application.templates import (
     delete_template,
     replace_template,
 )
+from notification.application.wording import Site, Wording
 from notification.contracts import (
     EMAIL,
     NotificationChannel,
@@ -49,7 +68,8 @@ from notification.contracts import (
     TemplateSource,
 )
 from notification.domain import ATTEMPTS_COUNT
-from notification.infrastructure import queries
+from notification.infrastructure import inbox, queries
+from notification.infrastructure.addresses import Addresses
 from notification.infrastructure.channels import ContributedChannels
 from notification.infrastructure.rendering import JinjaRenderer
 from notification.infrastructure.repositories import (
@@ -59,7 +79,8 @@ from notification.infrastructure.repositories import (
 )
 from notification.infrastructure.smtp import SmtpChannel, mail_host
 from notification.infrastructure.tables import metadata
-from notification.presentation import router
+from notification.presentation import ROUTERS
+from notification.seeds import SEEDS
 from notification.settings import NotificationSettings
 from platform_core import hookimpl
 from platform_core.declarations import (
@@ -68,6 +89,7 @@ from platform_core.declarations import (
     Permission,
     Retry,
     Schedule,
+    Seed,
     Services,
     Subscription,
     Task,
@@ -97,6 +119,8 @@ def register_services() -> Services:
             per_unit_of_work(EmailRepository, SqlEmailRepository),
             per_unit_of_work(PreferencesRepository, SqlPreferencesRepository),
             per_unit_of_work(TemplateRepository, SqlTemplateRepository),
+            per_unit_of_work(Inbox, inbox.SqlInbox),
+            per_unit_of_work(AddressBook, Addresses),
             per_unit_of_work(Notifier),
             per_unit_of_work(Writer),
             per_application(Renderer, JinjaRenderer),
@@ -104,16 +128,24 @@ def register_services() -> Services:
             per_application(Channels, ContributedChannels),
             per_application(SmtpChannel, smtp_channel),
             per_application(Site, site),
+            per_application(Wording),
         ],
         commands={
             SendEmail: send_email,
             ReleaseHeldEmails: release_held_emails,
+            Announce: announce,
+            NotifyRecipients: notify_recipients,
+            MarkRead: mark_read,
+            MarkAllRead: mark_all_read,
+            DeleteNotification: delete_notification,
             SetPreferences: set_preferences,
             CreateTemplate: create_template,
             ReplaceTemplate: replace_template,
             DeleteTemplate: delete_template,
         },
         queries={
+            ListNotifications: inbox.list_notifications,
+            CountUnread: inbox.count_unread,
             GetPreferences: queries.get_preferences,
             ListTemplates: queries.list_templates,
             GetTemplate: queries.get_template,
@@ -125,7 +157,7 @@ def register_services() -> Services:
 
 @hookimpl
 def register_routes() -> Sequence[Router]:
-    return [router]
+    return ROUTERS
 
 
 @hookimpl
@@ -166,9 +198,15 @@ def register_tasks() -> Sequence[Task | Schedule]:
             # the log of mails says it all, and nobody decided on the attempt
             audited=False,
         ),
+        Task(command=NotifyRecipients, audited=False),
         Task(command=ReleaseHeldEmails, audited=False),
         Schedule(name="notification.release_held_emails", every=RELEASE_EVERY, command=ReleaseHeldEmails()),
     ]
+
+
+@hookimpl
+def register_seeds() -> Sequence[Seed]:
+    return SEEDS
 
 
 @hookimpl
@@ -191,12 +229,16 @@ def notification_channels() -> Sequence[NotificationChannel]:
 
 @hookimpl
 def notification_kinds() -> Sequence[NotificationKind]:
-    return ACCOUNT_KINDS
+    return [*ACCOUNT_KINDS, ANNOUNCEMENT]
 
 
 @hookimpl
 def notification_templates() -> Sequence[TemplateSource]:
-    return hookspecs.read_templates(files("notification") / "templates", module="user_management")
+    folder = files("notification") / "templates"
+    return [
+        *hookspecs.read_templates(folder, module="user_management"),
+        *hookspecs.read_templates(folder / "own", module="notification"),
+    ]
 
 
 async def check_mail(channel: SmtpChannel) -> None:

@@ -1,5 +1,8 @@
 """
-For tests of channels: the scenarios that every adapter of a `Channel` must pass, on the real thing behind it.
+For tests: somebody is told something, and the scenarios that every adapter of a `Channel` must pass.
+
+    await announce(p, eve.id, title="The library closes early")
+    [entry] = (await eve.client.get("/api/v1/notifications")).json()["items"]
 
     class TestPager(ChannelConformance):
         @pytest.fixture
@@ -13,10 +16,12 @@ For tests of channels: the scenarios that every adapter of a `Channel` must pass
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
 
 import pytest
 
+from notification.application.announcements import Announce
 from notification.contracts import (
     Channel,
     ChannelNotConfigured,
@@ -26,12 +31,26 @@ from notification.contracts import (
 )
 from platform_core.domain import new_id
 
-__all__ = ["ChannelConformance", "FarSide", "settings_for_tests"]
+if TYPE_CHECKING:
+    from platform_core.testing import RunningPlatform
+
+__all__ = ["ChannelConformance", "FarSide", "announce", "settings_for_tests"]
 
 
 def settings_for_tests() -> Mapping[str, str]:
     """Return what this plugin needs to start under test: nothing, the test kit's mail server is enough."""
     return {}
+
+
+async def announce(
+    p: RunningPlatform, *user_ids: UUID, title: str = "The library closes early", text: str = "At noon."
+) -> UUID:
+    """Tell users something, on whichever channels they want; return the id of the announcement."""
+    announcement_id = new_id()
+    await p.execute(
+        Announce(announcement_id=announcement_id, recipients=list(user_ids), title=title, text=text)
+    )
+    return announcement_id
 
 
 class FarSide(Protocol):

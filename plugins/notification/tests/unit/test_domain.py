@@ -26,7 +26,9 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 NEWS = NotificationKind(
     name="project_management.task_assigned", title="Task", channels=("email", "in_app", "pager")
 )
-RESET = NotificationKind(name="user_management.password_reset_requested", title="Reset", essential=True)
+RESET = NotificationKind(
+    name="user_management.password_reset_requested", title="Reset", channels=("email",), essential=True
+)
 
 
 def mail() -> Email:

@@ -264,6 +264,10 @@ class UserDirectory(Protocol):
         """Return those of the accounts that exist, in one round trip."""
         ...
 
+    async def get_profiles(self, user_ids: Iterable[UserId]) -> Mapping[UserId, UserProfileView]:
+        """Return those of the accounts that exist, as `get_profile` does, in one round trip."""
+        ...
+
     async def find_by_usernames(self, usernames: Iterable[str]) -> Mapping[str, UserView]:
         """Return those of the accounts that exist, by lower-case username, in one round trip."""
         ...

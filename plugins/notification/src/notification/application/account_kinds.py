@@ -2,6 +2,7 @@
 The kinds of notifications about accounts: what `user_management` publishes, as mails.
 
 They are essential: who registers, forgets a password or finds it changed hears of it, whatever their preferences.
+Those that carry a link go by mail alone: an inbox is stored, and nobody reads it who cannot log in.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from notification.contracts import NotificationKind
+from notification.contracts import EMAIL, IN_APP, NotificationKind
 from user_management import (
     EmailVerificationRequested,
     MailLinks,
@@ -29,6 +30,7 @@ WELCOME: Final = NotificationKind(
     recipients=lambda event: [event.user_id],
     # one mail for a registration: it welcomes, and carries the link where the address waits for proof
     data=lambda event: {"verification_id": str(event.verification_id)} if event.verification_id else {},
+    channels=(EMAIL,),
     essential=True,
 )
 
@@ -38,6 +40,7 @@ EMAIL_VERIFICATION: Final = NotificationKind(
     event=EmailVerificationRequested,
     recipients=lambda event: [event.user_id],
     data=lambda event: {"verification_id": str(event.verification_id)},
+    channels=(EMAIL,),
     essential=True,
 )
 
@@ -47,6 +50,7 @@ PASSWORD_RESET: Final = NotificationKind(
     event=PasswordResetRequested,
     recipients=lambda event: [event.user_id],
     data=lambda event: {"reset_id": str(event.reset_id)},
+    channels=(EMAIL,),
     essential=True,
 )
 
@@ -56,6 +60,7 @@ INVITATION: Final = NotificationKind(
     event=UserInvited,
     recipients=lambda event: [event.user_id],
     data=lambda event: {"invitation_id": str(event.invitation_id)},
+    channels=(EMAIL,),
     essential=True,
 )
 
@@ -64,6 +69,7 @@ PASSWORD_CHANGED: Final = NotificationKind(
     title="Your password was changed",
     event=PasswordChanged,
     recipients=lambda event: [event.user_id],
+    channels=(IN_APP, EMAIL),
     essential=True,
 )
 
@@ -72,6 +78,7 @@ SESSION_REUSED: Final = NotificationKind(
     title="One of your logins was ended",
     event=SessionReuseDetected,
     recipients=lambda event: [event.user_id],
+    channels=(IN_APP, EMAIL),
     essential=True,
 )
 

@@ -4,21 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 from notification.contracts import Channel, TemplateSource
-from notification.domain import Email, Preferences, Template
+from notification.domain import Email, Notification, Preferences, Template
+from user_management import UserProfileView
+
+Wordings: TypeAlias = Mapping[tuple[str, str, str], TemplateSource]
+"""By kind, channel and locale."""
+
+
+class Inbox(Protocol):
+    """Everybody's inboxes; each method queues one statement for the commit."""
+
+    def add(self, notifications: Sequence[Notification]) -> None:
+        """Store entries; one that is there already, for the same event, kind and user, stays as it is."""
+        ...
+
+    def mark_read(self, notification_id: UUID, user_id: UUID, now: datetime) -> None:
+        """Note that an entry was read; the commit raises NotFound when the user has none such."""
+        ...
+
+    def mark_all_read(self, user_id: UUID, now: datetime) -> None:
+        """Note that everything was read that is there at the commit."""
+        ...
+
+    def delete(self, notification_id: UUID, user_id: UUID, now: datetime) -> None:
+        """Throw an entry away; the commit raises as for `mark_read`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """
+    Where a channel reaches somebody.
+
+    Attributes:
+        text: as the channel understands it.
+        device_id: of whose several devices it is one.
+    """
+
+    user_id: UUID
+    text: str
+    device_id: UUID | None = None
+
+
+class AddressBook(Protocol):
+    """Where the channels reach people."""
+
+    async def of(self, channel: str, users: Sequence[UserProfileView]) -> Sequence[Address]:
+        """Return where the channel reaches those of the users that it reaches."""
+        ...
 
 
 class EmailRepository(Protocol):
     """Mails and what became of them."""
 
-    def add(self, aggregate: Email) -> None: ...
     async def get(self, identity: UUID) -> Email: ...
 
-    async def of_event(self, event_id: UUID, kind: str) -> Sequence[Email]:
-        """Return what this event brought about already."""
+    def add_all(self, emails: Sequence[Email]) -> None:
+        """Store new messages, all by one statement."""
+        ...
+
+    async def known(self, event_id: UUID, kind: str) -> Collection[tuple[UUID, str, UUID | None]]:
+        """Return user, channel and device of what this event brought about already."""
         ...
 
     async def held(self, limit_per_channel: int) -> Sequence[Email]:
@@ -31,8 +82,12 @@ class PreferencesRepository(Protocol):
 
     def add(self, aggregate: Preferences) -> None: ...
 
+    async def of_user(self, user_id: UUID) -> Preferences | None:
+        """Load what one user said, to change it."""
+        ...
+
     async def of_users(self, user_ids: Iterable[UUID]) -> Mapping[UUID, Preferences]:
-        """Return those of the users who said something."""
+        """Return what those of the users said who said something, to read it."""
         ...
 
 
@@ -42,8 +97,8 @@ class TemplateRepository(Protocol):
     def add(self, aggregate: Template) -> None: ...
     async def get(self, identity: UUID) -> Template: ...
 
-    async def wording(self, kind: str, channel: str, locales: Iterable[str]) -> Mapping[str, TemplateSource]:
-        """Return own wording by locale."""
+    async def of_kinds(self, kinds: Iterable[str]) -> Wordings:
+        """Return own wording of these kinds, for every channel and language."""
         ...
 
 

@@ -32,7 +32,7 @@ class SetPreferences(Command[PreferencesView]):
 
     Attributes:
         channels: what is left out is as by default.
-        kinds: a kind is heard of where neither its channel nor the kind itself is off.
+        kinds: kind → channel → on or off; see `notification.domain.wanted_channels`.
     """
 
     channels: Choice = field(default_factory=dict)
@@ -54,7 +54,7 @@ async def set_preferences(
         InvalidInput: a channel, kind or time zone that does not exist.
     """
     user_id = principal.require_user()
-    stored = (await preferences.of_users([user_id])).get(user_id)
+    stored = await preferences.of_user(user_id)
     check_preferences(
         channels=command.channels,
         kinds=command.kinds,

@@ -6,22 +6,19 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from notification.application.account_kinds import LINKED_KINDS
-from notification.application.catalogue import Catalogue
-from notification.application.ports import Channels, EmailRepository, Rendered, Renderer, TemplateRepository
+from notification.application.ports import Channels, EmailRepository, Rendered, TemplateRepository
+from notification.application.wording import Wording
 from notification.contracts import (
-    FALLBACK_LOCALE,
     ChannelNotConfigured,
     DeliveryDeferred,
     DeliveryRefused,
-    InvalidTemplate,
     OutgoingMessage,
-    TemplateSource,
 )
-from notification.domain import Email, greeting_name, locale_chain
+from notification.domain import Email, greeting_name
 from platform_core.domain import Command, Refused
 from platform_core.errors import OperationError
 from platform_core.ports import Clock, Jobs
@@ -54,18 +51,11 @@ class ReleaseHeldEmails(Command[None]):
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """
-    Finds the best wording and renders it for one user.
-
-    An administrator's own wording comes before the built-in one of the same language; one that can no longer be
-    rendered is passed over, because a mail in the built-in words is better than none.
-    """
+    """Writes one message at the moment of sending, with its link where it has one."""
 
     templates: TemplateRepository
-    catalogue: Catalogue
-    renderer: Renderer
+    wording: Wording
     links: MailLinks
-    site: Site
 
     async def write(self, email: Email, user: UserProfileView) -> tuple[Rendered, str]:
         """
@@ -75,20 +65,11 @@ class Writer:
             NothingToWrite: its link has ended, the kind is gone, or all its templates are broken.
         """
         secret = await self._secret(email)
-        locales = locale_chain(user.locale, FALLBACK_LOCALE)
-        own = await self.templates.wording(email.kind, email.channel, locales)
-        variables = {
-            **self.site.variables,
-            "name": greeting_name(user.full_name, user.username),
-            **email.data,
-        }
-        for locale in locales:
-            built_in = self.catalogue.templates.get((email.kind, email.channel, locale))
-            for source in (own.get(locale), built_in):
-                rendered = self._render(source, variables, secret)
-                if rendered is not None:
-                    return rendered, locale
-        raise NothingToWrite(f"there is no usable template for {email.kind}")
+        own = await self.templates.of_kinds([email.kind])
+        written = self.wording.write(email.kind, email.channel, user, email.data, own, secret)
+        if written is None:
+            raise NothingToWrite(f"there is no usable template for {email.kind}")
+        return written
 
     async def _secret(self, email: Email) -> Mapping[str, str]:
         kind = LINKED_KINDS.get(email.kind)
@@ -98,29 +79,6 @@ class Writer:
         if link is None and kind.indispensable:
             raise NothingToWrite("its link ended before it could be sent: used, replaced or too old")
         return {"link": link or ""}
-
-    def _render(
-        self, source: TemplateSource | None, variables: Mapping[str, Any], secret: Mapping[str, str]
-    ) -> Rendered | None:
-        if source is None:
-            return None
-        try:
-            return self.renderer.render(source, variables, secret)
-        except InvalidTemplate as error:
-            _log.warning("a template for %s cannot be rendered: %s", "/".join(source.key), error)
-            return None
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """What every template may say about the platform."""
-
-    name: str
-    url: str
-
-    @property
-    def variables(self) -> dict[str, str]:
-        return {"site_name": self.name, "site_url": self.url}
 
 
 async def send_email(
@@ -140,8 +98,9 @@ async def send_email(
     if email.is_over:
         return None
     user = await users.get_profile(email.user_id)
-    if user is None:
-        email.cannot_be_written(clock.now(), "the account is gone")
+    if user is None or not user.is_active:
+        reason = "the account is gone" if user is None else "the account is disabled"
+        email.cannot_be_written(clock.now(), reason)
         return None
     try:
         rendered, locale = await writer.write(email, user)

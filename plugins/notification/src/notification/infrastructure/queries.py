@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import Uuid, bindparam, select
 
 from notification.application.catalogue import Catalogue
 from notification.application.email_logs import ListEmailLogs
@@ -50,19 +50,31 @@ _TEMPLATE_COLUMNS = (
 )
 
 
+# made once: putting a statement together takes longer than PostgreSQL needs for the answer
+_EMAIL_LOGS: Final = select(*_LOG_COLUMNS).where(
+    email_logs.c.channel == EMAIL, email_logs.c.deleted_at.is_(None)
+)
+_PREFERENCES: Final = select(
+    notification_preferences.c.channels,
+    notification_preferences.c.kinds,
+    notification_preferences.c.quiet_hours,
+).where(notification_preferences.c.user_id == bindparam("owner", type_=Uuid))
+_TEMPLATES: Final = select(*_TEMPLATE_COLUMNS).where(templates.c.deleted_at.is_(None))
+_TEMPLATE: Final = _TEMPLATES.where(templates.c.id == bindparam("identity", type_=Uuid))
+
+
 async def list_email_logs(query: ListEmailLogs, reads: Reads) -> Page[EmailLogView]:
     """Return mails, newest first."""
-    statement = select(*_LOG_COLUMNS).where(email_logs.c.channel == EMAIL, email_logs.c.deleted_at.is_(None))
-    return await reads.page(statement, query.page, lambda row: EmailLogView(**row), order=(email_logs.c.id,))
+    return await reads.page(
+        _EMAIL_LOGS, query.page, lambda row: EmailLogView(**row), order=(email_logs.c.id,)
+    )
 
 
 async def get_preferences(
     query: GetPreferences, principal: Principal, reads: Reads, catalogue: Catalogue
 ) -> PreferencesView:
     """Return the caller's preferences, or the defaults."""
-    table = notification_preferences
-    statement = select(table.c.channels, table.c.kinds, table.c.quiet_hours)
-    row = await reads.one(statement.where(table.c.user_id == principal.require_user()))
+    row = await reads.one(_PREFERENCES, {"owner": principal.require_user()})
     if row is None:
         return preferences_view(catalogue, {}, {}, None)
     quiet_hours = QuietHours(**row["quiet_hours"]) if row["quiet_hours"] else None
@@ -71,14 +83,12 @@ async def get_preferences(
 
 async def list_templates(query: ListTemplates, reads: Reads) -> Page[TemplateView]:
     """Return own wording, newest first."""
-    statement = select(*_TEMPLATE_COLUMNS).where(templates.c.deleted_at.is_(None))
-    return await reads.page(statement, query.page, _template_view, order=(templates.c.id,))
+    return await reads.page(_TEMPLATES, query.page, _template_view, order=(templates.c.id,))
 
 
 async def get_template(query: GetTemplate, reads: Reads) -> TemplateView:
     """Return one own template."""
-    statement = select(*_TEMPLATE_COLUMNS).where(templates.c.deleted_at.is_(None))
-    row = await reads.one(statement.where(templates.c.id == query.template_id))
+    row = await reads.one(_TEMPLATE, {"identity": query.template_id})
     if row is None:
         raise NotFound
     return _template_view(row)

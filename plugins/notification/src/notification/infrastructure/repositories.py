@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, Uuid, any_, bindparam, func, select
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from notification.contracts import TemplateSource
+from notification.application.ports import Wordings
 from notification.domain import Email, Preferences, Template
-from notification.infrastructure.tables import EMAILS, PREFERENCES, TEMPLATES, email_logs, templates
+from notification.infrastructure.bulk import bulk_insert, row_of
+from notification.infrastructure.tables import (
+    EMAILS,
+    PREFERENCES,
+    TEMPLATES,
+    email_logs,
+    notification_preferences,
+    templates,
+)
 from platform_core.db import Repository
 
 __all__ = ["SqlEmailRepository", "SqlPreferencesRepository", "SqlTemplateRepository"]
+
+_INSERT_EMAILS: Final = bulk_insert(email_logs, EMAILS.fields)
+_KNOWN: Final = select(email_logs.c.user_id, email_logs.c.channel, email_logs.c.device_id).where(
+    email_logs.c.event_id == bindparam("event"), email_logs.c.kind == bindparam("of_kind")
+)
+_PREFERENCES_OF_USERS: Final = PREFERENCES.select().where(
+    notification_preferences.c.user_id == any_(bindparam("users", type_=ARRAY(Uuid)))
+)
+_TEMPLATES_OF_KINDS: Final = TEMPLATES.select().where(
+    templates.c.kind == any_(bindparam("kinds", type_=ARRAY(Text))), templates.c.deleted_at.is_(None)
+)
 
 
 class SqlEmailRepository(Repository[Email]):
@@ -20,8 +41,14 @@ class SqlEmailRepository(Repository[Email]):
 
     mapping = EMAILS
 
-    async def of_event(self, event_id: UUID, kind: str) -> Sequence[Email]:
-        return await self.find_all(email_logs.c.event_id == event_id, email_logs.c.kind == kind)
+    def add_all(self, emails: Sequence[Email]) -> None:
+        if emails:
+            rows = [row_of(email, EMAILS.fields) for email in emails]
+            self.uow.write(_INSERT_EMAILS, values={"rows": rows}, expect=len(rows))
+
+    async def known(self, event_id: UUID, kind: str) -> Collection[tuple[UUID, str, UUID | None]]:
+        rows = await self.uow.fetch_all(_KNOWN, {"event": event_id, "of_kind": kind})
+        return {(row["user_id"], row["channel"], row["device_id"]) for row in rows}
 
     async def held(self, limit_per_channel: int) -> Sequence[Email]:
         place = func.row_number().over(partition_by=email_logs.c.channel, order_by=email_logs.c.held_at)
@@ -36,9 +63,12 @@ class SqlPreferencesRepository(Repository[Preferences]):
 
     mapping = PREFERENCES
 
+    async def of_user(self, user_id: UUID) -> Preferences | None:
+        return await self.find(notification_preferences.c.user_id == user_id)
+
     async def of_users(self, user_ids: Iterable[UUID]) -> Mapping[UUID, Preferences]:
-        found = await self.find_all(self.mapping.table.c.user_id.in_(list(user_ids)))
-        return {preferences.user_id: preferences for preferences in found}
+        rows = await self.uow.fetch_all(_PREFERENCES_OF_USERS, {"users": list(user_ids)})
+        return {row["user_id"]: self.mapping.build(row) for row in rows}
 
 
 class SqlTemplateRepository(Repository[Template]):
@@ -46,8 +76,7 @@ class SqlTemplateRepository(Repository[Template]):
 
     mapping = TEMPLATES
 
-    async def wording(self, kind: str, channel: str, locales: Iterable[str]) -> Mapping[str, TemplateSource]:
-        found = await self.find_all(
-            templates.c.kind == kind, templates.c.channel == channel, templates.c.locale.in_(list(locales))
-        )
-        return {template.locale: template.source for template in found}
+    async def of_kinds(self, kinds: Iterable[str]) -> Wordings:
+        rows = await self.uow.fetch_all(_TEMPLATES_OF_KINDS, {"kinds": list(kinds)})
+        sources = [self.mapping.build(row).source for row in rows]
+        return {source.key: source for source in sources}

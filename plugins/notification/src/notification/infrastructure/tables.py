@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, Column, DateTime, Index, Integer, Table, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from notification.contracts import TemplateTaken
@@ -11,6 +24,27 @@ from platform_core.db import AggregateMap, aggregate_columns, module_metadata
 from platform_core.errors import ConcurrentUpdate
 
 metadata = module_metadata("notification")
+
+notifications = Table(
+    "notifications",
+    metadata,
+    *aggregate_columns(),
+    # in the order in which they were stored, which identifiers made by several machines do not tell
+    Column("position", BigInteger, Identity(always=True), nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("user_id", Uuid, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("is_read", Boolean, nullable=False),
+    Column("read_at", DateTime(timezone=True)),
+    CheckConstraint("is_read = (read_at IS NOT NULL)", name="read_at"),
+    Index("uq_notifications_event_id", "event_id", "kind", "user_id", unique=True),
+    Index("ix_notifications_user_id_position", "user_id", "position"),
+    Index("ix_notifications_user_id_is_read", "user_id", "is_read", "position"),
+    comment="Inboxes: one row per event, kind and user, in the words of that moment.",
+)
 
 email_logs = Table(
     "email_logs",
@@ -29,10 +63,22 @@ email_logs = Table(
     Column("message_id", Text),
     Column("sent_at", DateTime(timezone=True)),
     Column("held_at", DateTime(timezone=True)),
+    Column("device_id", Uuid),
+    Column("quiet_until", DateTime(timezone=True)),
+    Column("digest_id", Uuid),
     CheckConstraint("status IN ('queued', 'sent', 'failed', 'bounced')", name="status"),
     CheckConstraint("status <> 'sent' OR sent_at IS NOT NULL", name="sent_at"),
-    Index("uq_email_logs_event_id", "event_id", "kind", "user_id", "channel", unique=True),
+    Index(
+        "uq_email_logs_event_id_device_id",
+        "event_id",
+        "kind",
+        "user_id",
+        "channel",
+        text("(COALESCE(device_id, '00000000-0000-0000-0000-000000000000'::uuid))"),
+        unique=True,
+    ),
     Index("ix_email_logs_held_at", "held_at", postgresql_where=text("held_at IS NOT NULL")),
+    Index("ix_email_logs_quiet_until", "quiet_until", postgresql_where=text("quiet_until IS NOT NULL")),
     comment="One row per mail, from the decision to send it; neither its text nor any secret.",
 )
 

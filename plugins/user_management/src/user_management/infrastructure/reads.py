@@ -67,7 +67,9 @@ _USERS_BY_IDS: Final = _USERS.where(users.c.id == any_(bindparam("ids", type_=AR
 _USERS_BY_NAMES: Final = _USERS.where(
     func.lower(users.c.username) == any_(bindparam("names", type_=ARRAY(Text)))
 )
-_PROFILE_BY_ID: Final = select(*_PROFILE).where(users.c.deleted_at.is_(None), users.c.id == bindparam("id"))
+_PROFILES: Final = select(*_PROFILE).where(users.c.deleted_at.is_(None))
+_PROFILE_BY_ID: Final = _PROFILES.where(users.c.id == bindparam("id"))
+_PROFILES_BY_IDS: Final = _PROFILES.where(users.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
 _ROLES: Final = select(*_ROLE).where(roles.c.deleted_at.is_(None))
 
 
@@ -149,6 +151,11 @@ class SqlUserDirectory:
         wanted = list(user_ids)
         rows = await self._reads.all(_USERS_BY_IDS, {"ids": wanted}) if wanted else []
         return {row["id"]: _user(row) for row in rows}
+
+    async def get_profiles(self, user_ids: Iterable[UUID]) -> Mapping[UUID, UserProfileView]:
+        wanted = list(user_ids)
+        rows = await self._reads.all(_PROFILES_BY_IDS, {"ids": wanted}) if wanted else []
+        return {row["id"]: _profile(row) for row in rows}
 
     async def find_by_usernames(self, usernames: Iterable[str]) -> Mapping[str, UserView]:
         wanted = [name.lower() for name in usernames]

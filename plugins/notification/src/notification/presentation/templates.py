@@ -1,4 +1,4 @@
-"""The routes of `notification`."""
+"""Administrators word notifications differently."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from uuid import UUID
 
 from fastapi import Body
 
-from notification.application.email_logs import ListEmailLogs
-from notification.application.preferences import GetPreferences, SetPreferences
 from notification.application.templates import (
     CreateTemplate,
     DeleteTemplate,
@@ -19,29 +17,12 @@ from notification.application.templates import (
     ReplaceTemplate,
     TemplateContent,
 )
-from notification.contracts import (
-    EmailLogView,
-    InvalidTemplate,
-    PreferencesView,
-    PreviewView,
-    TemplateTaken,
-    TemplateView,
-)
+from notification.contracts import InvalidTemplate, PreviewView, TemplateTaken, TemplateView
 from platform_core.domain import Page
 from platform_core.errors import InvalidInput, NotFound
 from platform_core.http import Ask, Execute, PageParams, Router
 
 router = Router()
-
-
-@router.get("/notifications/preferences", summary="What you want to hear of")
-async def get_preferences(ask: Ask) -> PreferencesView:
-    return await ask(GetPreferences())
-
-
-@router.put("/notifications/preferences", raises=(InvalidInput,), summary="Say what you want to hear of")
-async def set_preferences(command: SetPreferences, execute: Execute) -> PreferencesView:
-    return await execute(command)
 
 
 @router.get("/notifications/templates", permission="notifications:write", summary="List own templates")
@@ -103,8 +84,3 @@ async def preview_template(
     template_id: UUID, ask: Ask, draft: Annotated[Draft | None, Body()] = None
 ) -> PreviewView:
     return await ask(PreviewTemplate(template_id=template_id, draft=draft or Draft()))
-
-
-@router.get("/notifications/email-logs", permission="notifications:read", summary="See which mails went out")
-async def list_email_logs(page: PageParams, ask: Ask) -> Page[EmailLogView]:
-    return await ask(ListEmailLogs(page=page))

@@ -1,0 +1,32 @@
+"""Many rows by one statement that is always the same: as JSON, which PostgreSQL turns into rows again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Table, bindparam, column, func, select
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
+
+
+def bulk_insert(table: Table, columns: Iterable[str]) -> Insert:
+    """Return the statement that inserts whatever its parameter `rows` holds: a list of what `row_of` returns."""
+    names = tuple(columns)
+    rows = func.jsonb_to_recordset(bindparam("rows", type_=JSONB)).table_valued(
+        *(column(name, table.c[name].type) for name in names)
+    )
+    given = rows.render_derived(name="given", with_types=True)
+    return insert(table).from_select(names, select(*(given.c[name] for name in names)))
+
+
+def row_of(thing: Any, columns: Iterable[str]) -> Mapping[str, Any]:
+    """Return the attributes of these names, as JSON can hold them."""
+    return {name: _plain(getattr(thing, name)) for name in columns}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
