@@ -178,6 +178,7 @@ class Bus:
             async with asyncio.timeout(subscriber.subscription.timeout_seconds):
                 await self._call(subscriber.handler, event, uow, context, {Delivery: delivery})
             uow.append(delivery.finished())
+            uow.repeatable()
             uow.collect()
             self._ring(await uow.commit())
             await self._forget(uow)

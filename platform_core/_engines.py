@@ -161,6 +161,7 @@ class Engines:
         parts = [f"-c statement_timeout={timeout}", f"-c idle_in_transaction_session_timeout={timeout * 2}"]
         if key.purpose == _CLAIMS:
             parts += [f"-c enable_{plan}=off" for plan in ("seqscan", "bitmapscan", "sort")]
+            parts.append("-c synchronous_commit=off")  # a lease that a crash takes along is given anew
         if self.roles:
             role = self.roles.get(key.module)
             if role is None:  # never the login's rights by accident

@@ -95,14 +95,17 @@ def _knowing(sql: str) -> TextClause:
 _CLAIM = _knowing(
     """
     WITH due AS (
-        SELECT d.id FROM platform.deliveries d
-        WHERE d.status = 'pending' AND d.available_at <= now() AND d.handler = ANY(:handlers)
-          AND (d.aggregate_id IS NULL OR NOT EXISTS (
-              SELECT 1 FROM platform.deliveries earlier
-              WHERE earlier.status = 'pending' AND earlier.handler = d.handler
-                AND earlier.aggregate_id = d.aggregate_id AND earlier.position < d.position))
-          AND READABLE AND SUSPECT = :suspects
-        ORDER BY d.available_at LIMIT :count FOR UPDATE OF d SKIP LOCKED
+        SELECT found.id FROM unnest(:handlers, CAST(:rooms AS integer[])) AS able(handler, room)
+        CROSS JOIN LATERAL (
+            SELECT d.id FROM platform.deliveries d
+            WHERE d.status = 'pending' AND d.available_at <= now() AND d.handler = able.handler
+              AND (d.aggregate_id IS NULL OR NOT EXISTS (
+                  SELECT 1 FROM platform.deliveries earlier
+                  WHERE earlier.status = 'pending' AND earlier.handler = d.handler
+                    AND earlier.aggregate_id = d.aggregate_id AND earlier.position < d.position))
+              AND READABLE AND SUSPECT = :suspects
+            ORDER BY d.available_at LIMIT able.room FOR UPDATE OF d SKIP LOCKED
+        ) AS found LIMIT :count
     ), leased AS (
         UPDATE platform.deliveries d
         SET attempts_count = d.attempts_count + 1, lease_token = :token,
@@ -126,7 +129,7 @@ _CLAIM = _knowing(
 
 async def claim(
     pool: Pool,
-    handlers: Sequence[str],
+    rooms: Mapping[str, int],
     *,
     newest: Mapping[str, int],
     token: UUID,
@@ -135,14 +138,16 @@ async def claim(
     suspects: bool = False,
 ) -> list[Delivery]:
     """
-    Lease due deliveries of these handlers, oldest first; none of an aggregate whose earlier event still waits.
+    Lease due deliveries, oldest first of each handler; none of an aggregate whose earlier event still waits.
 
     Events that are newer than this build are left to workers of the build that made them: during a rolling upgrade
     both are there.
 
     Args:
+        rooms: handler → how many of its deliveries may be leased; who comes first is served first.
         newest: event name → the newest version that this build knows.
         token: of this claim; the same for all of them.
+        count: how many may be leased of all handlers together.
         lease_seconds: after this they are due again unless extended.
         suspects: only such, or none, whose last two workers died with them; see `has_suspects`.
     """
@@ -151,7 +156,8 @@ async def claim(
             rows = await connection.fetch(
                 _CLAIM,
                 {
-                    "handlers": list(handlers),
+                    "handlers": list(rooms),
+                    "rooms": list(rooms.values()),
                     "newest": dict(newest),
                     "token": token,
                     "count": count,

@@ -121,7 +121,7 @@ deliveries = Table(
     CheckConstraint("status IN ('pending', 'done', 'dead', 'parked')", name="status"),
     CheckConstraint("(event_id IS NULL) <> (command IS NULL)", name="event_or_job"),
     CheckConstraint("lease_token IS NULL OR status = 'pending'", name="lease"),
-    Index("ix_deliveries_due", "available_at", postgresql_where=text("status = 'pending'")),
+    Index("ix_deliveries_ready", "handler", "available_at", postgresql_where=text("status = 'pending'")),
     Index(
         "ix_deliveries_order",
         "handler",

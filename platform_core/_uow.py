@@ -109,6 +109,7 @@ class SqlUnitOfWork:
         self._jobs: list[_Job] = []
         self._notes: list[tuple[str, str]] = []
         self._constraints: dict[str, type[DomainError]] = {}
+        self._is_repeatable = False
         self.changes = Changes()
         self.revoked: list[Any] = []
 
@@ -142,6 +143,7 @@ class SqlUnitOfWork:
     def write(
         self,
         statement: UpdateBase,
+        values: Mapping[str, Any] | None = None,
         *,
         expect: int | None = None,
         otherwise: type[DomainError] | None = None,
@@ -178,6 +180,14 @@ class SqlUnitOfWork:
     def notify(self, channel: str, payload: str) -> None:
         """Send a NOTIFY with the commit."""
         self._notes.append((channel, payload))
+
+    def repeatable(self) -> None:
+        """
+        Say that all of this happens again should it be lost, so that the commit need not wait for the disk.
+
+        What a delivery did and its completion are lost together when PostgreSQL crashes, within a second of the commit.
+        """
+        self._is_repeatable = True
 
     def collect(self) -> Changes:
         """
@@ -307,7 +317,8 @@ class SqlUnitOfWork:
         for index, (channel, payload) in enumerate(self._notes):
             params[f"n{index}_channel"], params[f"n{index}_payload"] = channel, payload
         shape = tuple((write.sql, write.expect) for write in self._writes)
-        return _one_statement(shape, len(self._events), len(self._jobs), len(self._notes)), params
+        counts = len(self._events), len(self._jobs), len(self._notes)
+        return _one_statement(shape, *counts, self._is_repeatable), params
 
     def _event_params(self) -> dict[str, Any]:
         context, now = self.context, self._clock.now()
@@ -445,7 +456,9 @@ def _matches(names: Iterable[str]) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _one_statement(writes: tuple[tuple[str, int | None], ...], events: int, jobs: int, notes: int) -> str:
+def _one_statement(
+    writes: tuple[tuple[str, int | None], ...], events: int, jobs: int, notes: int, is_repeatable: bool
+) -> str:
     """Return the final statement of every unit of work of one shape; parts' parameters get the parts' own prefix."""
     parts = [
         f"w{index} AS ({_NAME.sub(rf'%(w{index}_', sql)} RETURNING 1)"
@@ -465,6 +478,7 @@ def _one_statement(writes: tuple[tuple[str, int | None], ...], events: int, jobs
         _JOBS_MADE if jobs else "NULL::uuid[] AS jobs",
         *checks,
         *(f"pg_notify(%(n{index}_channel)s, %(n{index}_payload)s)" for index in range(notes)),
+        *(["set_config('synchronous_commit', 'off', true)"] if is_repeatable else []),
     ]
     head = f"WITH {', '.join(parts)} " if parts else ""
     return f"{head}SELECT {', '.join(columns)}"

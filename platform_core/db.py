@@ -249,6 +249,7 @@ class UnitOfWork(Protocol):
     def write(
         self,
         statement: UpdateBase,
+        values: Mapping[str, Any] | None = None,
         *,
         expect: int | None = None,
         otherwise: type[DomainError] | None = None,
@@ -260,7 +261,10 @@ class UnitOfWork(Protocol):
         Queue an INSERT, UPDATE or DELETE for the commit.
 
         Args:
-            statement: no RETURNING; it runs together with everything else that is written.
+            statement: no RETURNING; it runs together with everything else that is written. Made once, at import,
+                with `bindparam` where values go, it costs next to nothing; put together at each call, a tenth of a
+                millisecond.
+            values: for its `bindparam`s.
             expect: how many rows it must touch.
             otherwise: the error to raise, and nothing stored, when it touches another number.
             constraints: constraint name → the error that its violation means.

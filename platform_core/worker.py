@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import functools
+import logging
+from collections import Counter, deque
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -50,6 +52,7 @@ class Worker:
         self._limits = self._concurrency()
         self._per_module: Counter[str] = Counter()
         self._share = self._module_share()
+        self._turns = deque(self.handlers)
         self._has_suspects = False
 
     def wake(self) -> None:
@@ -126,39 +129,39 @@ class Worker:
         if self._has_suspects:
             if self._running:
                 return 0
-            if alone := await self._lease(self.handlers, count=1, suspects=True):
+            if alone := await self._lease(dict.fromkeys(self.handlers, 1), count=1, suspects=True):
                 self._start(alone[0])
                 return 1
             self._has_suspects = False
         return await self._claim_many()
 
     async def _claim_many(self) -> int:
-        willing = [name for name in self.handlers if self._has_room(name)]
-        free = self._free_count(willing)
-        if free <= 0:
+        free = self._settings.worker_concurrency - len(self._running)
+        rooms = self._rooms(free)
+        if not rooms:
             return 0
-        claimed = await self._lease(willing, count=free, suspects=False)
+        claimed = await self._lease(rooms, count=free, suspects=False)
         surplus: list[tuple[UUID, UUID]] = []
         for delivery in claimed:
-            if self._has_room(delivery.handler):
+            if self._room(delivery.handler) > 0:
                 self._start(delivery)
-            else:
+            else:  # several handlers of one module wanted its last places
                 surplus.append((delivery.id, delivery.lease_token))
         if surplus:
             await _outbox.give_back(self._engine, surplus)
         return len(claimed) - len(surplus)
 
-    def _has_room(self, handler: str) -> bool:
-        return (
-            self._per_handler[handler] < self._limits[handler]
-            and self._per_module[module_of(handler)] < self._share
-        )
+    def _rooms(self, free: int) -> dict[str, int]:
+        """Return handler → how many could start now; each time another one is asked first."""
+        self._turns.rotate(-1)
+        rooms = ((handler, min(free, self._room(handler))) for handler in self._turns)
+        return {handler: room for handler, room in rooms if room > 0}
 
-    def _free_count(self, willing: Sequence[str]) -> int:
-        """Return how many deliveries could start now; more would only be given back."""
-        free = self._settings.worker_concurrency - len(self._running)
-        modules = {module_of(name) for name in willing}
-        return min(free, sum(self._share - self._per_module[module] for module in modules))
+    def _room(self, handler: str) -> int:
+        return min(
+            self._limits[handler] - self._per_handler[handler],
+            self._share - self._per_module[module_of(handler)],
+        )
 
     def _module_share(self) -> int:
         """Return how many deliveries of one module may run at once: a flood of one leaves room for the others."""
@@ -166,10 +169,10 @@ class Worker:
         is_alone = len({module_of(name) for name in self.handlers}) == 1
         return everything if is_alone else max(1, everything * 3 // 4)
 
-    async def _lease(self, handlers: Sequence[str], *, count: int, suspects: bool) -> list[Delivery]:
+    async def _lease(self, rooms: Mapping[str, int], *, count: int, suspects: bool) -> list[Delivery]:
         return await _outbox.claim(
             self._claims,
-            handlers,
+            rooms,
             newest=self._bus.newest,
             token=new_id(),
             count=count,
@@ -206,7 +209,6 @@ class Worker:
                 self._wake.set()  # room for a batch: a claim per finished delivery would cost more than it brings
 
     async def _attempt(self, delivery: Delivery) -> str:
-        log = logger.bind(handler=delivery.handler, delivery_id=str(delivery.id), attempt=delivery.attempt)
         retry = self._retry(delivery.handler)
         if delivery.attempt > retry.attempts_count:
             # counted before each run: the attempts before this one never came back
@@ -217,10 +219,10 @@ class Worker:
             await self._bus.deliver(delivery)
             return "done"
         except LeaseLost:
-            log.info("another worker finished this delivery")
+            _log(delivery).info("another worker finished this delivery")
             return "lost"
         except Unparsable as error:
-            log.error("delivery parked", reason=str(error))
+            _log(delivery).error("delivery parked", reason=str(error))
             await _outbox.park(self._engine, delivery, str(error))
             return "parked"
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the worker goes on
@@ -228,7 +230,8 @@ class Worker:
             said = masked(str(error).partition("\n")[0])
             reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
             status = await _outbox.fail(self._engine, delivery, retry, reason)
-            log.log(40 if status == "dead" else 30, "delivery failed", status=status, reason=reason)
+            level = logging.ERROR if status == "dead" else logging.WARNING
+            _log(delivery).log(level, "delivery failed", status=status, reason=reason)
             return "dead" if status == "dead" else "failed"
 
     def _retry(self, handler: str) -> Retry:
@@ -276,6 +279,11 @@ class Worker:
             await _tolerant(_outbox.give_back(self._engine, held))
 
 
+def _log(delivery: Delivery) -> Any:
+    return logger.bind(handler=delivery.handler, delivery_id=str(delivery.id), attempt=delivery.attempt)
+
+
+@functools.cache
 def module_of(handler: str) -> str:
     """Return the module that a stored name belongs to: it begins with it."""
     return handler.partition(".")[0]

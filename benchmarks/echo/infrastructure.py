@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, Table, Uuid, func, insert
+from sqlalchemy import Column, DateTime, Table, Uuid, bindparam, func, insert
 
 from platform_core.db import UnitOfWork, module_metadata
 from platform_core.domain import new_id
@@ -20,6 +20,9 @@ effects = Table(
 )
 
 
+_INSERT = insert(effects).values(id=bindparam("id"), event_id=bindparam("event_id"))
+
+
 class Effects:
     """What handlers leave behind."""
 
@@ -27,4 +30,4 @@ class Effects:
         self._uow = uow
 
     def write(self, event_id: UUID) -> None:
-        self._uow.write(insert(effects).values(id=new_id(), event_id=event_id), expect=1)
+        self._uow.write(_INSERT, {"id": new_id(), "event_id": event_id}, expect=1)

@@ -57,11 +57,12 @@ WITH won AS (
   RETURNING locked_until
 )
 SELECT TRUE AS won, locked_until, NULL::bytea AS fingerprint, NULL::int2 AS status, NULL::jsonb AS headers,
-  NULL::bytea AS body FROM won
+  NULL::bytea AS body, set_config('synchronous_commit', 'off', true) FROM won
 UNION ALL
-SELECT FALSE, locked_until, fingerprint, status, headers, body FROM platform.idempotency_keys
+SELECT FALSE, locked_until, fingerprint, status, headers, body, NULL FROM platform.idempotency_keys
 WHERE key = %(key)s AND NOT EXISTS (SELECT FROM won)
 """
+"""The commit does not wait for the disk: a reservation that a crash of PostgreSQL takes along had no effect yet."""
 
 _STORE: Final = (
     "UPDATE platform.idempotency_keys SET status = %(status)s, headers = %(headers)s, body = %(body)s"

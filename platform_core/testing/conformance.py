@@ -314,7 +314,7 @@ class HandlerConformance(ABC):
         engine = p.kernel.engines.commands(KERNEL)
         claimed = await _outbox.claim(
             engine,
-            [self.handler],
+            {self.handler: 10},
             newest=p.kernel.bus.newest,
             token=new_id(),
             count=10,

@@ -48,13 +48,13 @@ async def entries(p: RunningPlatform) -> list[str]:
 
 
 async def claim(
-    p: RunningPlatform, *handlers: str, lease_seconds: float = 60, suspects: bool = False
+    p: RunningPlatform, *handlers: str, lease_seconds: float = 60, suspects: bool = False, room: int = 100
 ) -> list[Delivery]:
     engine = p.kernel.engines.commands("platform")
     newest = p.kernel.bus.newest
     return await _outbox.claim(
         engine,
-        handlers,
+        dict.fromkeys(handlers, room),
         newest=newest,
         token=new_id(),
         count=100,
@@ -281,6 +281,37 @@ async def test_a_leased_delivery_is_nobody_elses_until_the_lease_ends(p: Running
     engine = p.kernel.engines.commands("platform")
     await _outbox.extend(engine, [(held.id, held.lease_token)], lease_seconds=0)
     assert [d.status for d in await p.deliver()] == ["done"]
+
+
+async def test_a_claim_brings_as_many_as_there_is_room_for_the_oldest_first(p: RunningPlatform) -> None:
+    for owner in ("Ada", "Bob", "Eve"):
+        await p.execute(OpenAccount(owner=owner))
+    first = await claim(p, "ledger.greet_owner", room=2)
+    assert [d.payload["owner"] for d in first] == ["Ada", "Bob"]
+    assert [d.payload["owner"] for d in await claim(p, "ledger.greet_owner", room=2)] == ["Eve"]
+
+
+async def test_a_flood_of_one_handler_is_worked_off_without_giving_anything_back(p: RunningPlatform) -> None:
+    for number in range(40):  # more than may run at once
+        await p.execute(OpenAccount(owner=str(number)))
+    sent: list[str] = []
+    p.kernel.engines.watchers.append(lambda _module, _purpose, sql, _values: sent.append(sql))
+    assert {d.attempts_count for d in await p.deliver()} == {1}
+    assert not any("GREATEST(attempts_count" in sql for sql in sent)
+
+
+async def test_only_what_is_done_again_by_itself_does_not_wait_for_the_disk(p: RunningPlatform) -> None:
+    """A command was acknowledged to somebody, a job talked to somebody; an event's handler did neither."""
+    sent: list[str] = []
+    p.kernel.engines.watchers.append(lambda _module, _purpose, sql, _values: sent.append(sql))
+    account = await p.execute(OpenAccount(owner="Ada"))
+    await p.execute(RequestReport(account_id=account.id))
+    await p.deliver()
+    stored = [sql for sql in sent if "INSERT INTO ledger" in sql or "SET status = 'done'" in sql]
+    hasty = [sql for sql in stored if "set_config('synchronous_commit', 'off', true)" in sql]
+    assert len(hasty) == 1, hasty
+    assert "ledger.entries" in hasty[0]
+    assert len(stored) > 2
 
 
 async def test_a_delivery_that_was_given_back_has_used_up_no_attempt(p: RunningPlatform) -> None:

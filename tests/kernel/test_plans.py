@@ -105,7 +105,7 @@ async def test_claiming_stays_as_cheap_whatever_waits_and_whatever_the_statistic
             lambda _, purpose, sql, values: sent.setdefault((purpose, sql), values)
         )
         await _outbox.claim(
-            p.kernel.engines.claims(), ["x.y"], newest={"x": 1}, token=new_id(), count=32, lease_seconds=1
+            p.kernel.engines.claims(), {"x.y": 32}, newest={"x": 1}, token=new_id(), count=32, lease_seconds=1
         )
         [((purpose, sql), values)] = sent.items()
         async with await psycopg.AsyncConnection.connect(p.database_url, autocommit=True) as connection:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, Text, any_, delete, func, insert, literal, select, update
+from sqlalchemy import Select, Text, any_, bindparam, delete, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from platform_core.db import Reads, UnitOfWork
@@ -88,6 +88,11 @@ class PublicLinks:
         return f"{self._reset}?token={self._tokens.make(INVITATION, invitation_id)}"
 
 
+_ADD: Final = insert(mailed_links).values(
+    {name: bindparam(name) for name in ("id", "user_id", "purpose", "email", "created_at", "expires_at")}
+)
+
+
 class SqlMailedLinks:
     """Requests that are answered by following a mailed link."""
 
@@ -97,16 +102,15 @@ class SqlMailedLinks:
     def add(
         self, link_id: UUID, *, user_id: UUID, purpose: str, email: str, now: datetime, expires_at: datetime
     ) -> None:
-        self._uow.write(
-            insert(mailed_links).values(
-                id=link_id,
-                user_id=user_id,
-                purpose=purpose,
-                email=email,
-                created_at=now,
-                expires_at=expires_at,
-            )
-        )
+        values = {
+            "id": link_id,
+            "user_id": user_id,
+            "purpose": purpose,
+            "email": email,
+            "created_at": now,
+            "expires_at": expires_at,
+        }
+        self._uow.write(_ADD, values)
 
     async def read(self, token: str, purposes: Collection[str], now: datetime) -> tuple[UUID, UUID]:
         purpose, link_id = self._tokens.read(token, purposes)

@@ -240,7 +240,7 @@ class SqlSessions:
         self._uow.write(delete(user_sessions).where(user_sessions.c.expires_at < now - _KEPT))
 
 
-def goes_on(lasts: Lifetime, now: datetime) -> ColumnElement[bool]:
+def goes_on(lasts: Lifetime, now: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
     """Return "neither revoked nor over by itself" (`Lifetime.is_over`) as a condition on `user_sessions`."""
     conditions = [user_sessions.c.revoked_at.is_(None), user_sessions.c.expires_at > now]
     if lasts.idle is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import json
 import secrets
@@ -15,7 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.types import Options
-from sqlalchemy import func, select
+from sqlalchemy import DateTime, Select, bindparam, func, select
 
 from platform_core.db import Reads
 from platform_core.domain import new_id
@@ -24,6 +25,7 @@ from platform_core.ports import Clock
 from platform_core.security import Claim, Principal
 from platform_core.settings import KernelSettings
 from user_management.application.sessions import lifetime
+from user_management.domain import Lifetime
 from user_management.infrastructure.logins import goes_on
 from user_management.infrastructure.tables import roles, user_roles, user_sessions, users
 from user_management.settings import UserManagementSettings, private_key, public_keys
@@ -126,21 +128,8 @@ class BearerAuthenticator:
         return claim
 
     async def standing(self, claim: Claim) -> Principal | None:
-        conditions = [
-            user_sessions.c.id == claim.session_id,
-            user_sessions.c.user_id == claim.user_id,
-            goes_on(self._lifetime, self._clock.now()),
-            users.c.is_active,
-            users.c.deleted_at.is_(None),
-        ]
-        granted = (
-            select(func.jsonb_agg(roles.c.permissions))
-            .select_from(user_roles.join(roles))
-            .where(user_roles.c.user_id == users.c.id, roles.c.deleted_at.is_(None))
-            .scalar_subquery()
-        )
-        statement = select(granted.label("granted")).select_from(user_sessions.join(users)).where(*conditions)
-        row = await self._reads.one(statement)
+        values = {"session": claim.session_id, "owner": claim.user_id, "now": self._clock.now()}
+        row = await self._reads.one(_standing(self._lifetime), values)
         if row is None:
             return None
         permissions = frozenset(name for names in row["granted"] or () for name in names)
@@ -187,6 +176,28 @@ def thumbprint(key: Ed25519PublicKey) -> str:
         {"crv": "Ed25519", "kty": "OKP", "x": _x(key)}, separators=(",", ":"), sort_keys=True
     )
     return _base64url(hashlib.sha256(canonical.encode()).digest())
+
+
+@functools.cache
+def _standing(lasts: Lifetime) -> Select[Any]:
+    """Select what somebody may do whose session goes on, once: requests wait for this one."""
+    granted = (
+        select(func.jsonb_agg(roles.c.permissions))
+        .select_from(user_roles.join(roles))
+        .where(user_roles.c.user_id == users.c.id, roles.c.deleted_at.is_(None))
+        .scalar_subquery()
+    )
+    return (
+        select(granted.label("granted"))
+        .select_from(user_sessions.join(users))
+        .where(
+            user_sessions.c.id == bindparam("session"),
+            user_sessions.c.user_id == bindparam("owner"),
+            goes_on(lasts, bindparam("now", type_=DateTime(timezone=True))),
+            users.c.is_active,
+            users.c.deleted_at.is_(None),
+        )
+    )
 
 
 def _moment(seconds: Any) -> datetime:
