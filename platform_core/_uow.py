@@ -149,7 +149,6 @@ class SqlUnitOfWork:
         otherwise: type[DomainError] | None = None,
         constraints: Mapping[str, type[DomainError]] | None = None,
         resource: tuple[str, UUID] | None = None,
-        values: Mapping[str, Any] | None = None,
     ) -> None:
         ready = written(statement, values)
         self.append(Write(ready.sql, ready.values, expect, otherwise or ConcurrentUpdate))

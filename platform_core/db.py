@@ -255,7 +255,6 @@ class UnitOfWork(Protocol):
         otherwise: type[DomainError] | None = None,
         constraints: Mapping[str, type[DomainError]] | None = None,
         resource: tuple[str, UUID] | None = None,
-        values: Mapping[str, Any] | None = None,
     ) -> None:
         """
         Queue an INSERT, UPDATE or DELETE for the commit.
@@ -269,7 +268,6 @@ class UnitOfWork(Protocol):
             otherwise: the error to raise, and nothing stored, when it touches another number.
             constraints: constraint name → the error that its violation means.
             resource: type and identity of what is written, for the audit trail.
-            values: of its `bindparam`s; a statement that is made once, at import, costs next to nothing.
         """
         ...
 
