@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Numeric
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import LRUCache
 
 from platform_core.errors import PlatformError
@@ -75,7 +77,7 @@ class _Compiled:
         self.loaders = tuple(
             (column.keyname, loader)
             for column in columns
-            if (loader := column.type.dialect_impl(DIALECT).result_processor(DIALECT, None)) is not None
+            if (loader := _loader(column.type)) is not None
         )
         if compiled.insert_prefetch or compiled.update_prefetch:
             raise PlatformError("a column's default is made by Python; give the value, or a server default")
@@ -94,6 +96,12 @@ class _Compiled:
             if name in params:
                 params[name] = process(params[name])
         return Written(sql, params, self.columns, self.loaders)
+
+
+def _loader(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
+    if isinstance(kind, Numeric):
+        return None  # psycopg gives a Decimal or a float by itself; SQLAlchemy would want to see its cursor
+    return kind.dialect_impl(DIALECT).result_processor(DIALECT, None)
 
 
 _compiled: LRUCache[Any, Any] = LRUCache(_COMPILED_COUNT)

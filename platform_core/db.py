@@ -14,7 +14,7 @@ import hmac
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from uuid import UUID
@@ -24,6 +24,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     DateTime,
+    FromClause,
     Integer,
     MetaData,
     Select,
@@ -368,7 +369,11 @@ class Cursors:
         Raises:
             InvalidInput: it was not made here, or for another list.
         """
-        parse: dict[type, Callable[[Any], Any]] = {datetime: datetime.fromisoformat, UUID: UUID}
+        parse: dict[type, Callable[[Any], Any]] = {
+            datetime: datetime.fromisoformat,
+            date: date.fromisoformat,
+            UUID: UUID,
+        }
         return [
             value if value is None else parse.get(column.type.python_type, lambda plain: plain)(value)
             for value, column in zip(self._open(label, cursor), columns, strict=True)
@@ -498,8 +503,13 @@ def _paged(statement: Select[Any], order: _Order, ascending: bool, further: bool
     return made
 
 
-def where(specification: Specification[Any], table: Table) -> ColumnElement[bool]:
-    """Translate a rule of the domain into SQL over a table whose columns have the attributes' names."""
+def where(specification: Specification[Any], table: FromClause) -> ColumnElement[bool]:
+    """
+    Translate a rule of the domain into SQL over a table whose columns have the attributes' names.
+
+    Args:
+        table: may be an alias, where one table has two parts in a statement.
+    """
     match specification:
         case Where(attribute, operator, value):
             return _compare(table.c[attribute], operator, value)
@@ -513,7 +523,7 @@ def where(specification: Specification[Any], table: Table) -> ColumnElement[bool
             raise TypeError(f"{type(specification).__name__} is not made of Where, &, | and ~")
 
 
-def _compare(column: Column[Any], operator: str, value: Any) -> ColumnElement[bool]:
+def _compare(column: ColumnElement[Any], operator: str, value: Any) -> ColumnElement[bool]:
     if operator == "!=":
         return column.is_distinct_from(value)
     if operator == "==" and value is None:
@@ -526,4 +536,5 @@ def _compare(column: Column[Any], operator: str, value: Any) -> ColumnElement[bo
     else:
         comparison = column == value if operator == "==" else column.op(operator, is_comparison=True)(value)
     # NULL compares to nothing, also under `~`, exactly as None does in Python
-    return and_(comparison, column.is_not(None)) if column.nullable else comparison
+    can_be_null = getattr(column, "nullable", True)
+    return and_(comparison, column.is_not(None)) if can_be_null else comparison

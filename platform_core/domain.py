@@ -224,6 +224,8 @@ class PageRequest:
 class Money:
     """An exact amount in one currency (ISO 4217 code); arithmetic across currencies is an error."""
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
     amount: Decimal
     currency: str
 

@@ -170,8 +170,7 @@ def test_no_hook_without_somebody_who_uses_it(wired: Wired) -> None:
     used = {
         name for plugin in wired.kernel.plugins for name in hooks._spec_owners if hasattr(plugin.module, name)
     }
-    # the design gives it to project_management: members read the files of their tasks
-    assert set(hooks._spec_owners) - used <= {"file_access_rules"}
+    assert set(hooks._spec_owners) - used == set()
 
 
 def test_no_module_is_called_after_nothing() -> None:

@@ -178,6 +178,13 @@ class FileDirectory(Protocol):
         """Return those of the files that exist, in one round trip, whoever may read them."""
         ...
 
-    async def readable(self, file_ids: Iterable[FileId], *, user_id: UUID) -> Mapping[FileId, FileView]:
-        """Return those of the files that this user may read: their own, shared ones, and by other modules' rules."""
+    async def readable(
+        self, file_ids: Iterable[FileId], *, user_id: UUID, by_rules: bool = True
+    ) -> Mapping[FileId, FileView]:
+        """
+        Return those of the files that this user may read: their own, shared ones, and by other modules' rules.
+
+        Args:
+            by_rules: False leaves the last out, for whoever decides what may be passed on.
+        """
         ...

@@ -1,0 +1,1 @@
+"""What can be done with projects, by what it is done to."""

@@ -1,0 +1,1 @@
+"""Project management on PostgreSQL, and towards its neighbours."""

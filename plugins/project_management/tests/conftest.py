@@ -1,0 +1,28 @@
+"""A platform with user management and projects, and people who are logged in."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from platform_core.testing import PlatformFactory, RunningPlatform
+from user_management.testing import Account, essentials, sign_up
+
+MODULES = ["user_management", "project_management"]
+
+
+@pytest.fixture
+async def p(platform: PlatformFactory) -> AsyncIterator[RunningPlatform]:
+    async with platform(MODULES, seed=essentials) as running:
+        yield running
+
+
+@pytest.fixture
+async def eve(p: RunningPlatform) -> Account:
+    return await sign_up(p, "eve")
+
+
+@pytest.fixture
+async def ben(p: RunningPlatform) -> Account:
+    return await sign_up(p, "ben")
