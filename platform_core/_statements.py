@@ -75,9 +75,7 @@ class _Compiled:
         columns = compiled._result_columns
         self.columns = tuple(column.keyname for column in columns) or None
         self.loaders = tuple(
-            (column.keyname, loader)
-            for column in columns
-            if (loader := _loader(column.type)) is not None
+            (column.keyname, loader) for column in columns if (loader := _loader(column.type)) is not None
         )
         if compiled.insert_prefetch or compiled.update_prefetch:
             raise PlatformError("a column's default is made by Python; give the value, or a server default")
