@@ -128,13 +128,13 @@ def integration(session: nox.Session) -> None:
     adapters = [f"plugins/{name}/tests/integration" for name in PLUGINS]
     one_at_a_time = ["pytest", "-n", "1"]  # in a worker, so that a hanging test ends only itself
     session.run(*one_at_a_time, "tests/conformance", *filter(os.path.isdir, adapters), *session.posargs)
-    session.run(*one_at_a_time, "-m", "processes", *session.posargs)
+    session.run(*one_at_a_time, "-m", "processes and not long", *session.posargs)
 
 
 @nox.session(python=False)
 def faults(session: nox.Session) -> None:
     """
-    The tests in which many processes live and die: hostile plugins, poison, full disks, skewed clocks and their like.
+    The long tests: hostile plugins, poison, full disks, wrong clocks, a thousand slow clients, modules that pip brings.
     """
     session.run("pytest", "-n", "1", "-m", "long", "--durations=10", *session.posargs)
 

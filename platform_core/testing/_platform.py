@@ -12,6 +12,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
@@ -19,6 +20,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 import platform_core
+from platform_core import ENTRY_POINT_GROUP
 from platform_core._discovery import read_manifest
 from platform_core._engines import libpq_url
 from platform_core._migrations import read_database_sync, upgrade
@@ -485,6 +487,17 @@ def _test_settings(home: Path, modules: Sequence[str]) -> dict[str, str]:
     for module in modules:
         values |= _settings_of(module)
     return values
+
+
+def everything_installed(home: Path) -> dict[str, str]:
+    """Return settings with which a platform of all installed plugins can be assembled; it has no servers."""
+    names = [plugin.name for plugin in entry_points(group=ENTRY_POINT_GROUP)]
+    servers = {
+        "DATABASE_URL": "postgresql:///nowhere",
+        "REDIS_URL": "redis://nowhere",
+        "DATABASE_URL_FILE": "",
+    }
+    return _test_settings(home, names) | servers | {"PLATFORM_MODULES": ""}
 
 
 def _settings_of(module: str) -> Mapping[str, str]:

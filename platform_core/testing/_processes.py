@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from platform_core.errors import OperationError
 
@@ -24,6 +25,17 @@ class ProcessProblem(OperationError):
     """A process ended early or did not do in time what the test waited for."""
 
 
+class Waitable(Protocol):
+    """What is needed of a process: one of `subprocess`, or a forked one."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
 class RunningProcess:
     """
     One process and everything it started.
@@ -32,7 +44,7 @@ class RunningProcess:
         pid: of the process itself; its group has the same number.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, command: Sequence[str]) -> None:
+    def __init__(self, process: Waitable, log: Path, command: Sequence[str]) -> None:
         self._process, self._log, self._command = process, log, " ".join(command)
         self.pid = process.pid
 

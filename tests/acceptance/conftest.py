@@ -33,6 +33,7 @@ _READY = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """These tests share environments that take seconds to make: one xdist worker has them all."""
     for item in items:

@@ -23,6 +23,8 @@ from platform_core.testing import RunningProcess
 if TYPE_CHECKING:
     from conftest import Machine
 
+pytestmark = pytest.mark.long
+
 DISTRIBUTION = "platform-plugin-bookmarks"
 PASSWORD = "a long enough sentence"
 

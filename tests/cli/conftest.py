@@ -1,11 +1,15 @@
-"""Fixtures of the command line's tests: it runs as people run it, in a process and a directory of its own."""
+"""
+Fixtures of the command line's tests: it runs as people run it, in a process and a directory of its own.
+
+Forked, not started: what a command does is tested here. That the program can be started at all is proved by the tests
+that use `run_process`, one for each kind of process, and by tests/acceptance.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +17,9 @@ from typing import Any
 
 import pytest
 
-PLATFORM = (sys.executable, "-m", "platform_core")
+from platform_core.testing import RunPlatform
+
 OURS = ("PLATFORM_", "DATABASE_URL", "READ_DATABASE_URL", "REDIS_URL", "SMTP_URL", "STORAGE_URL", "OTEL_")
-
-
-def clean_environment(**variables: str) -> dict[str, str]:
-    """The environment without anything that the platform would read, and with `variables`."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    return {**inherited, **variables}
 
 
 @dataclass(frozen=True)
@@ -40,19 +39,21 @@ CommandLine = Callable[..., Outcome]
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> CommandLine:
+def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take what the platform would read out of the environment."""
+    for name in [name for name in os.environ if name.startswith(OURS)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def cli(tmp_path: Path, run_platform: RunPlatform, nothing_set: None) -> CommandLine:
     """Run `platform ARGUMENTS` in an empty directory; `env` is all that it is told."""
 
     def run(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Outcome:
-        done = subprocess.run(
-            [*PLATFORM, *arguments],
-            env=clean_environment(**(env or {})),
-            cwd=cwd or tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            stdin=subprocess.DEVNULL,
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        with tempfile.TemporaryDirectory() as directory:
+            errors = Path(directory) / "errors"
+            with run_platform(*arguments, env=env, cwd=cwd or tmp_path, errors=errors) as process:
+                code = process.wait(timeout_seconds=120)
+                return Outcome(code, process.output, errors.read_text(encoding="utf-8"))
 
     return run

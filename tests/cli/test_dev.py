@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from platform_core.testing import RunningProcess, run_process
+from platform_core.testing import RunningProcess, RunPlatform, run_process
 
 if TYPE_CHECKING:
     from conftest import CommandLine
@@ -30,13 +30,25 @@ READY = r"is ready after"
 UNSET = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "SMTP_URL", "PLATFORM_ENV", "PLATFORM_MODULES"), "")
 
 
-@contextlib.contextmanager
-def dev(directory: Path, *options: str, ready: str | None = READY, **env: str) -> Iterator[RunningProcess]:
-    command = [sys.executable, "-m", "platform_core", "dev", "--port", "0", *options]
-    with run_process(
-        command, cwd=directory, env={**UNSET, **env}, ready=ready, timeout_seconds=120
-    ) as process:
-        yield process
+class Dev:
+    """Runs `platform dev` in a directory, forked unless it is to be a real start."""
+
+    def __init__(self, run_platform: RunPlatform) -> None:
+        self._run_platform = run_platform
+
+    def __call__(
+        self, directory: Path, *options: str, ready: str | None = READY, **env: str
+    ) -> contextlib.AbstractContextManager[RunningProcess]:
+        options = ("dev", "--port", "0", *options)
+        env = {**UNSET, **env}
+        return self._run_platform(*options, cwd=directory, env=env, ready=ready, timeout_seconds=120)
+
+    def started(
+        self, directory: Path, ready: str = READY
+    ) -> contextlib.AbstractContextManager[RunningProcess]:
+        """Run it from the interpreter's first instruction on."""
+        command = [sys.executable, "-m", "platform_core", "dev", "--port", "0"]
+        return run_process(command, cwd=directory, env=UNSET, ready=ready, timeout_seconds=120)
 
 
 def api(process: RunningProcess) -> str:
@@ -68,8 +80,8 @@ def processes_in(directory: Path) -> list[str]:
     return found
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
+@contextlib.contextmanager
+def reachable_directory() -> Iterator[Path]:
     """A directory that the servers' account can reach, where root runs the tests; pytest's own is closed to it."""
     with tempfile.TemporaryDirectory(prefix="platform-dev-") as name:
         path = Path(name).resolve()
@@ -77,8 +89,30 @@ def home() -> Iterator[Path]:
         yield path
 
 
-def test_everything_is_there_and_a_second_start_finds_it_again(home: Path) -> None:
-    with dev(home) as process:
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with reachable_directory() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def dev(run_platform: RunPlatform) -> Dev:
+    return Dev(run_platform)
+
+
+@pytest.fixture(scope="module")
+def running(dev: Dev) -> Iterator[tuple[Path, RunningProcess]]:
+    """A platform at work, and its directory; for tests that leave it as it was."""
+    with reachable_directory() as directory, dev(directory) as process:
+        yield directory, process
+
+
+at_work = pytest.mark.xdist_group("a platform at work")
+"""One start for all who look at it."""
+
+
+def test_everything_is_there_and_a_second_start_finds_it_again(dev: Dev, home: Path) -> None:
+    with dev.started(home) as process:
         url = api(process)
         mails = process.wait_for_line(r"Mails +(http://\S+)")[1]
         password = process.wait_for_line(r"Password +(\S+)")[1]
@@ -100,7 +134,7 @@ def test_everything_is_there_and_a_second_start_finds_it_again(home: Path) -> No
     assert processes_in(home) == []
 
     began = time.monotonic()
-    with dev(home) as process:
+    with dev.started(home) as process:
         took = time.monotonic() - began
         assert "Password" not in process.output
         login = {"email": "ada@example.com", "password": "correct horse battery"}
@@ -112,21 +146,43 @@ def test_everything_is_there_and_a_second_start_finds_it_again(home: Path) -> No
     assert took < 5 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)) + 1
 
 
-def test_secrets_are_nobody_elses(home: Path) -> None:
-    with dev(home) as process:
-        secrets = home / ".platform" / "secrets.json"
-        assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
-        for value in json.loads(secrets.read_text()).values():
-            if "ADMIN" not in value and len(value) > 20:
-                assert value not in process.output
+@at_work
+def test_secrets_are_nobody_elses(running: tuple[Path, RunningProcess]) -> None:
+    home, process = running
+    secrets = home / ".platform" / "secrets.json"
+    assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
+    for value in json.loads(secrets.read_text()).values():
+        if "ADMIN" not in value and len(value) > 20:
+            assert value not in process.output
 
 
-def test_other_commands_use_the_running_platform(home: Path, cli: CommandLine) -> None:
-    with dev(home):
-        outcome = cli("audit", "verify", "--json", cwd=home)
-        assert outcome.code == 0, outcome.err
-        assert outcome.json["lines_count"] + outcome.json["waiting_count"] > 0
-        assert cli("events", "list", cwd=home).code == 0
+@at_work
+def test_other_commands_use_the_running_platform(
+    running: tuple[Path, RunningProcess], cli: CommandLine
+) -> None:
+    home, _ = running
+    outcome = cli("audit", "verify", "--json", cwd=home)
+    assert outcome.code == 0, outcome.err
+    assert outcome.json["lines_count"] + outcome.json["waiting_count"] > 0
+    assert cli("events", "list", cwd=home).code == 0
+
+
+@at_work
+def test_second_platform_in_one_directory_is_refused(
+    running: tuple[Path, RunningProcess], cli: CommandLine
+) -> None:
+    home, process = running
+    outcome = cli("dev", "--port", "0", cwd=home)
+    assert outcome.code == 1
+    assert "is in use by process" in outcome.err
+    assert json.loads(get(f"{api(process)}/health/ready"))["status"] == "ok"
+
+
+@at_work
+def test_banner_is_plain_without_a_terminal(running: tuple[Path, RunningProcess]) -> None:
+    output = running[1].output
+    banner = output[: output.index("Ctrl-C stops everything.")]
+    assert not re.search(r"[\x1b╭│]", banner)
 
 
 def test_taken_port_is_told_before_anything_starts(home: Path, cli: CommandLine) -> None:
@@ -139,26 +195,32 @@ def test_taken_port_is_told_before_anything_starts(home: Path, cli: CommandLine)
     assert not (home / ".platform").exists()
 
 
-def test_second_platform_in_one_directory_is_refused(home: Path, cli: CommandLine) -> None:
-    with dev(home) as process:
-        outcome = cli("dev", "--port", "0", cwd=home)
-        assert outcome.code == 1
-        assert "is in use by process" in outcome.err
-        assert json.loads(get(f"{api(process)}/health/ready"))["status"] == "ok"
-
-
-@pytest.mark.parametrize("after_seconds", [0.2, 1.0, 2.5])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_start_leaves_nothing(home: Path, after_seconds: float, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "after_seconds"),
+    [(signal.SIGINT, 0.1), (signal.SIGTERM, 0.5), (signal.SIGINT, 1.0), (signal.SIGTERM, 2.0)],
+)
+def test_interrupted_start_leaves_nothing(
+    dev: Dev, home: Path, number: signal.Signals, after_seconds: float
+) -> None:
     with dev(home, ready="Starting in") as process:
-        time.sleep(after_seconds)
-        process.signal(number)
-        assert process.wait(timeout_seconds=60) == 0
-        assert "Traceback" not in process.output
+        interrupt(process, number, after_seconds)
     assert processes_in(home) == []
 
 
-def test_killed_platform_leaves_no_server_and_starts_again(home: Path) -> None:
+def test_start_that_is_interrupted_while_it_still_imports_leaves_nothing(dev: Dev, home: Path) -> None:
+    with dev.started(home, ready="Starting in") as process:
+        interrupt(process, signal.SIGINT, 0.2)
+    assert processes_in(home) == []
+
+
+def interrupt(process: RunningProcess, number: signal.Signals, after_seconds: float) -> None:
+    time.sleep(after_seconds)
+    process.signal(number)
+    assert process.wait(timeout_seconds=60) == 0
+    assert "Traceback" not in process.output
+
+
+def test_killed_platform_leaves_no_server_and_starts_again(dev: Dev, home: Path) -> None:
     with dev(home) as process:
         process.kill()
         deadline = time.monotonic() + 30
@@ -169,7 +231,7 @@ def test_killed_platform_leaves_no_server_and_starts_again(home: Path) -> None:
         assert json.loads(get(f"{api(process)}/health/ready"))["status"] == "ok"
 
 
-def test_only_the_wanted_modules_are_there(home: Path) -> None:
+def test_only_the_wanted_modules_are_there(dev: Dev, home: Path) -> None:
     with dev(home, "--modules", "user_management") as process:
         modules = process.wait_for_line(r"Modules +(.+)")[1]
         assert "user_management" in modules
@@ -177,7 +239,7 @@ def test_only_the_wanted_modules_are_there(home: Path) -> None:
 
 
 def test_change_of_the_source_restarts_the_application_and_keeps_the_servers(
-    home: Path, tmp_path: Path
+    dev: Dev, home: Path, tmp_path: Path
 ) -> None:
     from platform_core.testing import PluginSource, plugins_installed
 
@@ -196,9 +258,3 @@ def test_change_of_the_source_restarts_the_application_and_keeps_the_servers(
             process.signal(signal.SIGINT)
             assert process.wait() == 0
     assert processes_in(home) == []
-
-
-def test_banner_is_plain_without_a_terminal(home: Path) -> None:
-    with dev(home) as process:
-        banner = process.output[: process.output.index("Ctrl-C stops everything.")]
-        assert not re.search(r"[\x1b╭│]", banner)

@@ -24,7 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from platform_core._engines import libpq_url
 from platform_core._watchdog import EXIT_STUCK
-from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, run_process
+from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, RunPlatform, run_process
 
 pytestmark = pytest.mark.processes
 
@@ -138,9 +138,11 @@ async def test_serve_finishes_what_is_in_flight_and_refuses_the_rest(p: RunningP
         assert under_way.answer == (200, b'{"said":"at last"}')
 
 
-async def test_second_signal_ends_serve_without_waiting(p: RunningPlatform) -> None:
+async def test_second_signal_ends_serve_without_waiting(
+    p: RunningPlatform, run_platform: RunPlatform
+) -> None:
     port = free_port()
-    with run_process(["platform", "serve", "--port", str(port)], env=p.environment, ready="serving") as serve:
+    with run_platform("serve", "--port", str(port), env=p.environment, ready="serving") as serve:
         await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/live")
         under_way = Later(f"http://127.0.0.1:{port}/api/v1/sleeper/20")
         with contextlib.suppress(Exception):
@@ -155,11 +157,13 @@ async def test_second_signal_ends_serve_without_waiting(p: RunningPlatform) -> N
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_b45_signal_under_load_loses_nothing_that_was_begun(p: RunningPlatform, workers: int) -> None:
+async def test_b45_signal_under_load_loses_nothing_that_was_begun(
+    p: RunningPlatform, run_platform: RunPlatform, workers: int
+) -> None:
     port = free_port()
     environment = {**p.environment, "PLATFORM_RATE_LIMIT_ANONYMOUS": "1000000/minute"}
-    command = ["platform", "serve", "--port", str(port), "--workers", str(workers)]
-    with run_process(command, env=environment) as serve:
+    command = ["serve", "--port", str(port), "--workers", str(workers)]
+    with run_platform(*command, env=environment) as serve:
         await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/ready")
         under_way = [Later(f"http://127.0.0.1:{port}/api/v1/sleeper/3") for _ in range(20)]
         for request in under_way:
@@ -207,10 +211,12 @@ async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said
     return b"connection: close" not in head
 
 
-async def test_second_signal_ends_several_processes_without_waiting_too(p: RunningPlatform) -> None:
+async def test_second_signal_ends_several_processes_without_waiting_too(
+    p: RunningPlatform, run_platform: RunPlatform
+) -> None:
     port = free_port()
-    command = ["platform", "serve", "--port", str(port), "--workers", "2"]
-    with run_process(command, env=p.environment) as serve:
+    command = ["serve", "--port", str(port), "--workers", "2"]
+    with run_platform(*command, env=p.environment) as serve:
         await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/ready")
         members = await asyncio.to_thread(
             _until, lambda: len(children(serve.pid)) == 2 and children(serve.pid)
@@ -229,10 +235,12 @@ async def test_second_signal_ends_several_processes_without_waiting_too(p: Runni
         assert "is killed" not in serve.output
 
 
-async def test_several_processes_share_a_port_and_a_dead_one_is_replaced(p: RunningPlatform) -> None:
+async def test_several_processes_share_a_port_and_a_dead_one_is_replaced(
+    p: RunningPlatform, run_platform: RunPlatform
+) -> None:
     port = free_port()
-    command = ["platform", "serve", "--port", str(port), "--workers", "2"]
-    with run_process(command, env=p.environment, timeout_seconds=60) as serve:
+    command = ["serve", "--port", str(port), "--workers", "2"]
+    with run_platform(*command, env=p.environment, timeout_seconds=60) as serve:
         await asyncio.to_thread(
             serve.wait_for_url, f"http://127.0.0.1:{port}/health/ready", timeout_seconds=60
         )
@@ -250,10 +258,10 @@ async def test_several_processes_share_a_port_and_a_dead_one_is_replaced(p: Runn
         assert not any(map(is_alive, members))
 
 
-async def test_members_end_when_their_parent_is_killed(p: RunningPlatform) -> None:
+async def test_members_end_when_their_parent_is_killed(p: RunningPlatform, run_platform: RunPlatform) -> None:
     port = free_port()
-    command = ["platform", "serve", "--port", str(port), "--workers", "2"]
-    with run_process(command, env=p.environment) as serve:
+    command = ["serve", "--port", str(port), "--workers", "2"]
+    with run_platform(*command, env=p.environment) as serve:
         await asyncio.to_thread(
             serve.wait_for_url, f"http://127.0.0.1:{port}/health/live", timeout_seconds=60
         )
@@ -265,17 +273,19 @@ async def test_members_end_when_their_parent_is_killed(p: RunningPlatform) -> No
 
 
 @pytest.mark.parametrize("host", [None, "127.0.0.1"])
-async def test_metrics_and_details_are_on_the_internal_port(p: RunningPlatform, host: str | None) -> None:
+async def test_metrics_and_details_are_on_the_internal_port(
+    p: RunningPlatform, run_platform: RunPlatform, host: str | None
+) -> None:
     port, internal = free_port(), free_port()
-    command = ["platform", "serve", "--port", str(port), "--internal-port", str(internal)]
+    command = ["serve", "--port", str(port), "--internal-port", str(internal)]
     chosen = {} if host is None else {"PLATFORM_INTERNAL_HOST": host}
-    with run_process(command, env={**p.environment, **chosen}, ready="serving") as serve:
+    with run_platform(*command, env={**p.environment, **chosen}, ready="serving") as serve:
+        body = await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{internal}/health/ready")
         # a probe reaches the process by another address of the machine, unless the deployer wants it nearer
         with contextlib.ExitStack() as stack:
             if host is not None:
                 stack.enter_context(pytest.raises(ConnectionRefusedError))
             socket.create_connection(("127.0.0.2", internal), timeout=5).close()
-        body = await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{internal}/health/ready")
         assert json.loads(body)["checks"]["database"] == "ok"
         assert (
             b"platform_http_requests_total"
@@ -284,7 +294,9 @@ async def test_metrics_and_details_are_on_the_internal_port(p: RunningPlatform, 
         assert await asyncio.to_thread(serve.terminate) == 0
 
 
-async def test_traces_go_where_the_standard_variables_say(p: RunningPlatform) -> None:
+async def test_traces_go_where_the_standard_variables_say(
+    p: RunningPlatform, run_platform: RunPlatform
+) -> None:
     port, sent = free_port(), []
 
     class Collector(BaseHTTPRequestHandler):
@@ -305,7 +317,7 @@ async def test_traces_go_where_the_standard_variables_say(p: RunningPlatform) ->
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
             "OTEL_TRACES_SAMPLER": "always_on",
         }
-        with run_process(["platform", "serve", "--port", str(port)], env=environment) as serve:
+        with run_platform("serve", "--port", str(port), env=environment) as serve:
             await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/live")
             await asyncio.to_thread(answer, f"http://127.0.0.1:{port}/api/v1/sleeper/0")
             assert await asyncio.to_thread(serve.terminate) == 0
@@ -327,21 +339,23 @@ async def test_worker_and_scheduler_end_in_order(p: RunningPlatform, name: str) 
         assert "Traceback" not in process.output
 
 
-async def test_signal_during_the_start_is_obeyed(p: RunningPlatform) -> None:
+async def test_signal_during_the_start_is_obeyed(p: RunningPlatform, run_platform: RunPlatform) -> None:
     environment = {**p.environment, "DATABASE_URL_FILE": "", "DATABASE_URL": "postgresql://x@127.0.0.1:1/x"}
-    with run_process(["platform", "worker"], env=environment, ready="waiting for PostgreSQL") as process:
+    with run_platform("worker", env=environment, ready="waiting for PostgreSQL") as process:
         assert await asyncio.to_thread(process.terminate, timeout_seconds=10) == 0
 
 
-async def test_taken_port_is_told_in_one_sentence(p: RunningPlatform) -> None:
+async def test_taken_port_is_told_in_one_sentence(p: RunningPlatform, run_platform: RunPlatform) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with run_process(["platform", "serve", "--port", str(port)], env=p.environment) as serve:
+        with run_platform("serve", "--port", str(port), env=p.environment) as serve:
             assert await asyncio.to_thread(serve.wait) == 1
             assert f"Port {port} on 127.0.0.1 is taken" in serve.output
 
 
-async def test_worker_that_is_stuck_tells_where_and_ends_itself(p: RunningPlatform) -> None:
+async def test_worker_that_is_stuck_tells_where_and_ends_itself(
+    p: RunningPlatform, run_platform: RunPlatform
+) -> None:
     async with await psycopg.AsyncConnection.connect(
         libpq_url(p.database_url), autocommit=True
     ) as connection:
@@ -350,7 +364,7 @@ async def test_worker_that_is_stuck_tells_where_and_ends_itself(p: RunningPlatfo
             " VALUES (gen_random_uuid(), 'sleeper.hang', '{}', '{}')"
         )
     environment = {**p.environment, "PLATFORM_LEASE_SECONDS": "0.5"}
-    with run_process(["platform", "worker"], env=environment, ready="the handler hangs") as worker:
+    with run_platform("worker", env=environment, ready="the handler hangs") as worker:
         assert await asyncio.to_thread(worker.wait) == EXIT_STUCK
         assert "The event loop has done nothing for 1.5 s" in worker.output
         assert "in hang" in worker.output

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from platform_core.testing import PlatformFactory, PluginSource
+from platform_core.testing import PlatformFactory, PluginSource, RunPlatform
 
 HERE = Path(__file__).parent
 TALLY = HERE / "plugins" / "tally"
@@ -37,31 +37,14 @@ if TYPE_CHECKING:
     NewHouse = Callable[..., contextlib.AbstractAsyncContextManager[House]]
 
 
-LONG = {
-    "test_clocks.py",
-    "test_disconnects.py",
-    "test_full_disk.py",
-    "test_hostile_plugins.py",
-    "test_mail_server.py",
-    "test_out_of_order.py",
-    "test_poison.py",
-    "test_read_only_database.py",
-    "test_start_marks.py",
-    "test_terminated_backends.py",
-}
-"""Left to the session `faults`; what the default run keeps are kills, crashes, duplicates and lost servers."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.processes)
-            if item.path.name in LONG:
-                item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture
-def new_house(platform: PlatformFactory) -> NewHouse:
+def new_house(platform: PlatformFactory, run_platform: RunPlatform) -> NewHouse:
     """Open a house: `async with new_house(settings) as house`."""
     from fault_rig.house import SETTINGS, House
 
@@ -79,7 +62,7 @@ def new_house(platform: PlatformFactory) -> NewHouse:
         async with factory(modules, extra=extra, settings=merged, seed=essentials) as p:
             assert [plugin.name for plugin in p.kernel.plugins if plugin.error] == []
             async with contextlib.AsyncExitStack() as stack:
-                yield House(p, stack)
+                yield House(p, run_platform, stack)
 
     return open_house
 

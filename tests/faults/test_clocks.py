@@ -9,12 +9,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import pytest
 from fault_rig.house import House, eventually
 
 from platform_core.testing import RunningProcess
 
 if TYPE_CHECKING:
     from conftest import NewHouse
+
+pytestmark = pytest.mark.long
 
 Figure = Callable[[str, object], None]
 

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import pytest
 from fault_rig.house import Api, House, eventually
 
 if TYPE_CHECKING:
     from conftest import NewHouse
+
+pytestmark = pytest.mark.long
 
 Figure = Callable[[str, object], None]
 

@@ -23,6 +23,8 @@ from platform_core.testing.chaos import PostgresServer
 if TYPE_CHECKING:
     from conftest import NewHouse
 
+pytestmark = pytest.mark.long
+
 Figure = Callable[[str, object], None]
 
 DISK_MEGABYTES = 300

@@ -22,11 +22,13 @@ from fault_rig.house import LEASE_SECONDS, SETTINGS, House
 
 from platform_core._watchdog import EXIT_STUCK
 from platform_core.serve import STUCK_LEASES
-from platform_core.testing import PlatformFactory, PluginSource, eventually
+from platform_core.testing import PlatformFactory, PluginSource, RunPlatform, eventually
 from user_management.testing import essentials
 
 if TYPE_CHECKING:
     Hostile = Callable[..., contextlib.AbstractAsyncContextManager[House]]
+
+pytestmark = pytest.mark.long
 
 HOSTILE = Path(__file__).parent / "plugins" / "hostile"
 WELL_SECONDS = 1.0
@@ -36,7 +38,7 @@ Figure = Callable[[str, object], None]
 
 
 @pytest.fixture
-def hostile(platform: PlatformFactory) -> Hostile:
+def hostile(platform: PlatformFactory, run_platform: RunPlatform) -> Hostile:
     """Open a house that a hostile plugin lives in: `async with hostile("raiser") as house`."""
 
     @contextlib.asynccontextmanager
@@ -50,7 +52,7 @@ def hostile(platform: PlatformFactory) -> Hostile:
         merged = {**SETTINGS, "PLATFORM_LOG_FORMAT": "json", **settings}
         async with platform(modules, extra=[source], settings=merged, seed=essentials) as p:
             async with contextlib.AsyncExitStack() as stack:
-                yield House(p, stack)
+                yield House(p, run_platform, stack)
 
     return open_house
 

@@ -14,12 +14,15 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 import httpx2
+import pytest
 from fault_rig.house import House, eventually
 
 from notification.settings import NotificationSettings
 
 if TYPE_CHECKING:
     from conftest import NewHouse
+
+pytestmark = pytest.mark.long
 
 Figure = Callable[[str, object], None]
 

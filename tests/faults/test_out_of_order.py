@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib
 import random
 
+import pytest
+
 from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform
+
+pytestmark = pytest.mark.long
 
 GAUGE = PluginSource(
     name="gauge",

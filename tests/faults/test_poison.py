@@ -19,6 +19,8 @@ from platform_core.testing import RunningProcess
 if TYPE_CHECKING:
     from conftest import NewHouse
 
+pytestmark = pytest.mark.long
+
 Figure = Callable[[str, object], None]
 
 ATTEMPTS_COUNT = 3

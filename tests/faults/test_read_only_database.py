@@ -11,9 +11,12 @@ import asyncio
 from collections.abc import Callable
 
 import httpx2
+import pytest
 from fault_rig.house import House, eventually
 
 from platform_core.testing import RunningProcess
+
+pytestmark = pytest.mark.long
 
 Figure = Callable[[str, object], None]
 ME = "/api/v1/users/me"

@@ -15,6 +15,8 @@ import httpx2
 import pytest
 from fault_rig.house import Api, House, eventually
 
+pytestmark = pytest.mark.long
+
 Figure = Callable[[str, object], None]
 CLIENTS_COUNT = 4
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from platform_core._health import Health
 from platform_core._migrations import upgrade
 from platform_core.app import Kernel
 from platform_core.settings import read_settings
-from platform_core.testing import PlatformFactory, PluginSource, plugins_installed
+from platform_core.testing import PlatformFactory, PluginSource, RunPlatform, plugins_installed
 
 PLUGIN = """
 from platform_core import hookimpl
@@ -57,23 +55,18 @@ async def test_a_new_module_without_tables_says_what_it_waits_for(
                     await readiness()
 
 
-async def test_the_list_of_modules_says_it_too(platform: PlatformFactory, tmp_path: Path) -> None:
+async def test_the_list_of_modules_says_it_too(
+    platform: PlatformFactory, run_platform: RunPlatform, tmp_path: Path
+) -> None:
     source = PluginSource(name="shoutbox", manifest='title = "Shouts"\n', files={"plugin.py": PLUGIN})
     async with platform() as p:
         with plugins_installed(source, into=tmp_path) as paths:
-            environment = {
-                **os.environ,
-                **p.environment,
-                "PLATFORM_MODULES": "shoutbox",
-                "PYTHONPATH": ":".join(map(str, paths)),
-            }
-            command = (sys.executable, "-m", "platform_core", "modules", "list")
-            process = await asyncio.create_subprocess_exec(
-                *command, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-            )
-            _, err = await process.communicate()
-    assert process.returncode == 0
-    assert err.decode() == (
+            path = ":".join(map(str, paths))
+            environment = {**p.environment, "PLATFORM_MODULES": "shoutbox", "PYTHONPATH": path}
+            errors = tmp_path / "errors"
+            with run_platform("modules", "list", env=environment, errors=errors) as process:
+                assert await asyncio.to_thread(process.wait) == 0
+    assert errors.read_text() == (
         "platform: shoutbox: never migrated here, so it has no schema and no role yet;"
         " it is not served until you run: platform db upgrade\n"
     )

@@ -4,17 +4,18 @@ Alembic's own commands from the root of the checkout, and `platform db …`, as 
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
 
 import pytest
 from migration_rig import Throwaway, connection, rows, tables
 
 import platform_core
 from platform_core.cli import main
-from platform_core.testing import PluginSource, plugins_installed
+from platform_core.testing import PluginSource, RunPlatform, plugins_installed
 
 ROOT = Path(platform_core.__file__).resolve().parents[1]
 
@@ -38,7 +39,15 @@ def register_migrations() -> Migrations:
     return Migrations(Path(__file__).parent / "migrations" / "versions", METADATA)
 """
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+
+class Done(NamedTuple):
+    """What a command that ended wrote."""
+
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
 Here = Callable[..., tuple[int, str, str]]
 
 pytestmark = pytest.mark.processes
@@ -79,31 +88,33 @@ def here(
 
 
 @pytest.fixture
-def run(newest_database_url: str, crates: Path, tmp_path: Path) -> Run:
-    """Run a command at the root of the checkout, against an empty database."""
+def run(
+    newest_database_url: str,
+    crates: Path,
+    tmp_path: Path,
+    run_platform: RunPlatform,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Run:
+    """Run `alembic …` or `platform …` at the root of the checkout, against an empty database."""
+    for name in [name for name in os.environ if name.startswith(("PLATFORM_", "DATABASE_"))]:
+        monkeypatch.delenv(name)
+    alembic = tmp_path / "run_alembic.py"
+    alembic.write_text("from alembic.config import main\nmain(prog='alembic')\n")
 
-    def run_(*command: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
-        clean = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("PLATFORM_", "DATABASE_"))
-        }
+    def run_(program: str, *arguments: str, code: int = 0, **environment: str) -> Done:
         path = os.pathsep.join([str(ROOT), str(crates.parent), *sys.path])
-        own = {
-            "DATABASE_URL": newest_database_url,
-            "PYTHONPATH": path,
-            "PLATFORM_MODULES": "crates",
-            **environment,
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", *command],
+        own = {"DATABASE_URL": newest_database_url, "PYTHONPATH": path, "PLATFORM_MODULES": "crates"}
+        errors = tmp_path / f"errors-{uuid4()}"
+        with run_platform(
+            *arguments,
+            env=own | environment,
             cwd=ROOT,
-            env=clean | own,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == code, f"{done.stdout}\n{done.stderr}"
+            errors=errors,
+            program=alembic if program == "alembic" else None,
+        ) as process:
+            ended = process.wait(timeout_seconds=120)
+            done = Done(process.output, errors.read_text())
+        assert ended == code, done
         return done
 
     return run_
@@ -224,16 +235,14 @@ def test_a_failing_module_ends_with_one_and_names_file_and_cause(run: Run, crate
     path.write_text(
         path.read_text().replace("op.create_table(", "op.execute('SELECT 1/0')\n    op.create_table(")
     )
-    failed = run("platform_core", "db", "upgrade", code=1)
+    failed = run("platform", "db", "upgrade", code=1)
     assert "platform: platform_0001, platform_0002 done in" in failed.stdout
     assert f"Error: crates: revision crates_0001 ({path.name}) failed: division by zero." in failed.stderr
     assert "Traceback" not in failed.stderr
 
 
 def test_an_unreachable_database_is_one_paragraph(run: Run) -> None:
-    failed = run(
-        "platform_core", "db", "upgrade", code=1, DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing"
-    )
+    failed = run("platform", "db", "upgrade", code=1, DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
     assert failed.stderr.startswith("Error: The database does not answer: ")
     assert len(failed.stderr.strip().splitlines()) == 1
 
@@ -241,7 +250,7 @@ def test_an_unreachable_database_is_one_paragraph(run: Run) -> None:
 def test_migrating_needs_no_redis_and_no_secrets_but_takes_the_rights_it_is_told(
     run: Run, newest_database_url: str
 ) -> None:
-    run("platform_core", "db", "upgrade", PLATFORM_ENV="production", PLATFORM_DATABASE_ROLES="false")
+    run("platform", "db", "upgrade", PLATFORM_ENV="production", PLATFORM_DATABASE_ROLES="false")
     assert rows(newest_database_url, "SELECT DISTINCT role FROM platform.modules") == [(None,)]
 
 
@@ -258,7 +267,7 @@ def test_a_broken_optional_plugin_is_left_out_and_told(
     run: Run, crates: Path, newest_database_url: str
 ) -> None:
     (crates / "plugin.py").write_text("raise RuntimeError('broken')\n")
-    done = run("platform_core", "db", "upgrade")
+    done = run("platform", "db", "upgrade")
     assert "crates is left out, it cannot be loaded" in done.stderr
     assert tables(newest_database_url, "platform") != set()
     with connection(newest_database_url) as opened:

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from attacks import API, MODULES, UNKNOWN, document, production, spellings, stored
 
-from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, run_process
+from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, RunPlatform
 from user_management.testing import essentials, log_in, sign_up
 
 CLUMSY = PluginSource(
@@ -64,7 +64,9 @@ def generic(answer: Any) -> str:
     return request_id
 
 
-async def test_row_82_an_error_says_nothing_and_the_log_has_it(platform: PlatformFactory) -> None:
+async def test_row_82_an_error_says_nothing_and_the_log_has_it(
+    platform: PlatformFactory, run_platform: RunPlatform
+) -> None:
     """Row 82: in each module, by taking its tables away, and in a module that is clumsy by itself."""
     async with platform(MODULES, seed=essentials, extra=[CLUMSY]) as p:
         root = await sign_up(p, "root", permissions=["*"])
@@ -72,8 +74,8 @@ async def test_row_82_an_error_says_nothing_and_the_log_has_it(platform: Platfor
         await p.sql("ALTER TABLE notification.templates RENAME TO gone2")
         port = free_port()
         environment = {**p.environment, "PLATFORM_LOG_FORMAT": "json"}
-        command = ["platform", "serve", "--port", str(port)]
-        with run_process(command, env=environment) as process:
+        command = ["serve", "--port", str(port)]
+        with run_platform(*command, env=environment) as process:
             process.wait_for_url(f"http://127.0.0.1:{port}/health/live", timeout_seconds=60)
             headers = {"Authorization": f"Bearer {root.access_token}"}
             async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
@@ -196,7 +198,9 @@ async def _a_day(p: RunningPlatform, base_url: str, canaries: Canaries) -> list[
     return told
 
 
-async def test_rows_24_and_83_no_secret_of_a_day_is_anywhere_afterwards(platform: PlatformFactory) -> None:
+async def test_rows_24_and_83_no_secret_of_a_day_is_anywhere_afterwards(
+    platform: PlatformFactory, run_platform: RunPlatform
+) -> None:
     """Rows 24, 83: database, Redis, logs at the most talkative level, metrics, problem bodies, operators' pages."""
     canaries = Canaries()
     settings = {"PLATFORM_SECRET_KEY": canaries.add("secret key", secrets.token_urlsafe(48))}
@@ -213,7 +217,7 @@ async def test_rows_24_and_83_no_secret_of_a_day_is_anywhere_afterwards(platform
             "PLATFORM_INTERNAL_PORT": str(inner),
         }
         base_url = f"http://127.0.0.1:{port}"
-        with run_process(["platform", "serve", "--port", str(port)], env=environment) as process:
+        with run_platform("serve", "--port", str(port), env=environment) as process:
             process.wait_for_url(f"{base_url}/health/live", timeout_seconds=60)
             told = await _a_day(p, base_url, canaries)
             root = await sign_up(p, "root", permissions=["*"])
@@ -271,12 +275,14 @@ async def test_row_24_what_a_dump_holds_opens_nothing(platform: PlatformFactory)
 
 
 @pytest.mark.processes
-async def test_row_58_in_production_the_doors_are_closed(platform: PlatformFactory) -> None:
+async def test_row_58_in_production_the_doors_are_closed(
+    platform: PlatformFactory, run_platform: RunPlatform
+) -> None:
     """Rows 58, 73, 74: no metrics, no details, no server name; other hosts are strangers; details are inside."""
     async with platform(MODULES, seed=essentials) as p:
         port, inner = free_port(), free_port()
         settings = production(p) | {"PLATFORM_INTERNAL_PORT": str(inner)}
-        with run_process(["platform", "serve", "--port", str(port)], env=settings) as process:
+        with run_platform("serve", "--port", str(port), env=settings) as process:
             process.wait_for_url(f"http://127.0.0.1:{port}/health/live", timeout_seconds=60)
             host = {"Host": "api.example.com"}
             async with httpx2.AsyncClient(
@@ -317,7 +323,9 @@ async def test_row_58_in_production_the_doors_are_closed(platform: PlatformFacto
 
 
 @pytest.mark.processes
-async def test_row_88_production_starts_with_no_secret_of_the_tests(platform: PlatformFactory) -> None:
+async def test_row_88_production_starts_with_no_secret_of_the_tests(
+    platform: PlatformFactory, run_platform: RunPlatform
+) -> None:
     """Row 88: each value that a desk or a test uses stops it, and none is repeated."""
     async with platform(MODULES, seed=essentials) as p:
         bad = {
@@ -329,8 +337,8 @@ async def test_row_88_production_starts_with_no_secret_of_the_tests(platform: Pl
         # what the plugin's own services refuse comes to light when they start, after the settings were found good
         cheap = {"PLATFORM_USER_MANAGEMENT_BCRYPT_COST": "4"}
         for wrong in (bad, cheap):
-            command = ["platform", "serve", "--port", str(free_port())]
-            with run_process(command, env=production(p) | wrong) as process:
+            command = ["serve", "--port", str(free_port())]
+            with run_platform(*command, env=production(p) | wrong) as process:
                 assert process.wait(timeout_seconds=60) != 0
                 output = process.output
             for name in wrong:

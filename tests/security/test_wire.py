@@ -16,7 +16,7 @@ import httpx2
 import pytest
 from attacks import API, MODULES, operations, production
 
-from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, RunningProcess, run_process
+from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, RunningProcess, RunPlatform
 from user_management.testing import PASSWORD, essentials, sign_up
 
 pytestmark = pytest.mark.processes
@@ -52,7 +52,11 @@ class Served:
 
 @contextlib.asynccontextmanager
 async def served(
-    platform: PlatformFactory, *, extra: tuple[PluginSource, ...] = (), **settings: str
+    platform: PlatformFactory,
+    run_platform: RunPlatform,
+    *,
+    extra: tuple[PluginSource, ...] = (),
+    **settings: str,
 ) -> AsyncIterator[Served]:
     # both ends know the same secrets and addresses, so that people who sign up with the one log in at the other
     shared = {
@@ -63,7 +67,7 @@ async def served(
     async with platform(MODULES, extra=extra, seed=essentials, settings=shared) as p:
         own = {"PLATFORM_CORS_ORIGINS": FRIEND, "PLATFORM_LOG_FORMAT": "json"}
         environment = production(p) | shared | own | settings
-        with run_process(["platform", "serve", "--port", "0"], env=environment) as process:
+        with run_platform("serve", "--port", "0", env=environment) as process:
             url = (
                 await asyncio.to_thread(process.wait_for_line, r'"url": ?"(http[^"]+)"', timeout_seconds=60)
             )[1]
@@ -107,6 +111,7 @@ INSIDE = [
 
 async def test_row_71_no_address_of_the_inside_is_taken_and_nobody_is_called(
     platform: PlatformFactory,
+    run_platform: RunPlatform,
 ) -> None:
     """Row 71: every field that takes an address refuses those of the inside; and none is ever fetched from here."""
     hits: list[Any] = []
@@ -115,7 +120,10 @@ async def test_row_71_no_address_of_the_inside_is_taken_and_nobody_is_called(
         hits.append(writer.get_extra_info("peername"))
         writer.close()
 
-    async with served(platform) as s, await asyncio.start_server(note, "127.0.0.1", 0) as listener:
+    async with (
+        served(platform, run_platform) as s,
+        await asyncio.start_server(note, "127.0.0.1", 0) as listener,
+    ):
         port = listener.sockets[0].getsockname()[1]
         fields = {
             (operation.method, operation.template, name)
@@ -174,9 +182,10 @@ STRANGERS = [
 
 async def test_row_72_only_the_configured_origin_is_let_in_and_never_with_credentials(
     platform: PlatformFactory,
+    run_platform: RunPlatform,
 ) -> None:
     """Row 72: preflights, plain requests and failures, with every trick that fooled a comparison of texts."""
-    async with served(platform) as s:
+    async with served(platform, run_platform) as s:
         for origin in [FRIEND, *STRANGERS]:
             preflight = {"Origin": origin, "Access-Control-Request-Method": "PATCH"}
             preflight["Access-Control-Request-Headers"] = "authorization,content-type"
@@ -196,9 +205,10 @@ async def test_row_72_only_the_configured_origin_is_let_in_and_never_with_creden
 
 async def test_rows_73_and_74_every_answer_is_armoured_and_strangers_hosts_get_none(
     platform: PlatformFactory,
+    run_platform: RunPlatform,
 ) -> None:
     """Rows 73, 74: pages, successes, problems, and what the server refuses before the application sees it."""
-    async with served(platform) as s:
+    async with served(platform, run_platform) as s:
         eve = await sign_up(s.p, "eve")
         token = {"Authorization": f"Bearer {eve.access_token}"}
         login = {"email": eve.email, "password": PASSWORD}
@@ -281,9 +291,11 @@ SMUGGLED = {
 }
 
 
-async def test_row_75_what_two_programs_could_read_differently_is_refused(platform: PlatformFactory) -> None:
+async def test_row_75_what_two_programs_could_read_differently_is_refused(
+    platform: PlatformFactory, run_platform: RunPlatform
+) -> None:
     """Row 75: strict by itself, so that it does not matter which proxy stands before it, and how that one reads."""
-    async with served(platform) as s:
+    async with served(platform, run_platform) as s:
         fine = await s.say(head("Content-Length: 2", method="POST") + b"{}" + head("Connection: close"))
         assert fine.count(b"HTTP/1.1 ") == 2, "two requests on one connection are two"
         for what, data in SMUGGLED.items():
@@ -298,10 +310,11 @@ async def test_row_75_what_two_programs_could_read_differently_is_refused(platfo
 
 async def test_row_78_whatever_a_client_says_each_log_line_is_one_json_object(
     platform: PlatformFactory,
+    run_platform: RunPlatform,
 ) -> None:
     """Row 78: line breaks, escape sequences for terminals, direction marks; in headers, addresses, names, tokens."""
     evil = '"}\r\n{"event": "forged", "level": "critical"}\n\x1b[2J\x1b]0;pwned\x07\u202e\u2028\x85'
-    async with served(platform, PLATFORM_LOG_LEVEL="DEBUG") as s:
+    async with served(platform, run_platform, PLATFORM_LOG_LEVEL="DEBUG") as s:
         quoted = "".join(f"%{byte:02x}" for byte in evil.encode())
         for path in (f"/{quoted}", f"{API}/users/{quoted}", f"{API}/users/me?q={quoted}", f"/docs/{quoted}"):
             for method in ("GET", "POST", quoted[:9].replace("%", "X")):
@@ -381,10 +394,13 @@ def parts(count: int, *, files: bool) -> bytes:
 
 
 async def test_b42_too_much_of_anything_is_refused_and_costs_no_memory(
-    platform: PlatformFactory, tmp_path: Path, record_property: Callable[[str, object], None]
+    platform: PlatformFactory,
+    run_platform: RunPlatform,
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """B42: bodies of 10 MB declared and in chunks, 1,001 parts, a header of 1 MB, JSON 10,000 levels deep."""
-    async with served(platform, extra=(FORMS,), TMPDIR=str(tmp_path)) as s:
+    async with served(platform, run_platform, extra=(FORMS,), TMPDIR=str(tmp_path)) as s:
         form = {"Content-Type": "multipart/form-data; boundary=b"}
         ten = b'{"email": "' + b"a" * 10_000_000 + b'"}'
 

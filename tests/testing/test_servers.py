@@ -1,10 +1,6 @@
-"""The servers of a run: one of each, shared, started late, and gone whichever way the run ends."""
+"""The servers of a run, and the databases on them."""
 
 import os
-import re
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,45 +14,6 @@ from platform_core.testing._redis import _numbered
 pytestmark = pytest.mark.processes
 
 ARGUMENTS = ["-p", "no:cacheprovider", "-p", "no:randomly", "-q"]
-
-WRITES_DOWN = """
-import psycopg
-import pytest
-
-@pytest.mark.parametrize("number", range(6))
-def test_something(fresh_database_url, fresh_redis_url, number):
-    with psycopg.connect(fresh_database_url) as connection:
-        connection.execute("CREATE TABLE mine ()")
-    with open("seen.txt", "a") as seen:
-        seen.write(f"{fresh_database_url} {fresh_redis_url}\\n")
-"""
-
-
-@pytest.fixture
-def own_cache(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run of its own does not meet the servers of the run that this test is part of."""
-    for name in ("TEST_DATABASE_URL", "TEST_REDIS_URL", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"):
-        monkeypatch.delenv(name, raising=False)
-    pytester.makeini("[pytest]\nasyncio_mode = auto\n")
-    return pytester.path
-
-
-def servers_in(output: Path) -> tuple[set[str], set[str]]:
-    lines = [line.split() for line in output.read_text().splitlines()]
-    hosts = {re.sub(r"/platform_test_\w+", "", database) for database, _ in lines}
-    return hosts, {url.partition("?")[0] for _, url in lines}
-
-
-def test_all_xdist_workers_share_one_server_of_each(pytester: pytest.Pytester, own_cache: Path) -> None:
-    pytester.makepyfile(WRITES_DOWN)
-    result = pytester.runpytest_subprocess(*ARGUMENTS, "-n", "2")
-    result.assert_outcomes(passed=6)
-    lines = [line.split() for line in (own_cache / "seen.txt").read_text().splitlines()]
-    assert len({database for database, _ in lines}) == 6, "a database for each test"
-    postgres, redis_ = servers_in(own_cache / "seen.txt")
-    assert (len(postgres), len(redis_)) == (1, 1)
-    workers = {url.rpartition("db=")[2] for _, url in lines}
-    assert workers <= {"0", "1"}
 
 
 def test_a_run_that_asks_for_nothing_starts_and_imports_nothing(
@@ -73,55 +30,6 @@ def test_a_run_that_asks_for_nothing_starts_and_imports_nothing(
     )
     result = pytester.runpytest_subprocess(*ARGUMENTS, "-p", "no:hypothesispytest", "-p", "no:schemathesis")
     result.assert_outcomes(passed=1)
-
-
-def test_nothing_survives_a_run_that_is_killed(pytester: pytest.Pytester, own_cache: Path) -> None:
-    pytester.makepyfile(
-        """
-        import time
-        import psycopg
-
-        def test_waits(fresh_database_url, fresh_redis_url):
-            with psycopg.connect(fresh_database_url) as connection:
-                row = connection.execute("SELECT current_setting('data_directory')").fetchone()
-            with open("place.txt", "w") as place:
-                place.write(row[0])
-            time.sleep(300)
-        """
-    )
-    place = own_cache / "place.txt"
-    with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *ARGUMENTS],
-        cwd=own_cache,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as run:
-        wait_until(lambda: place.exists() and place.read_text() != "", 60)
-        os.kill(run.pid, signal.SIGKILL)
-    slot = Path(place.read_text()).parent
-    wait_until(lambda: not working_in(slot), 30)
-
-    # and the next run starts afresh
-    pytester.makepyfile(WRITES_DOWN)
-    pytester.runpytest_subprocess(*ARGUMENTS).assert_outcomes(passed=6)
-
-
-def working_in(directory: Path) -> list[int]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cwd"):
-        try:
-            if Path(os.readlink(entry)).is_relative_to(directory):
-                found.append(int(entry.parts[2]))
-        except OSError:
-            continue
-    return found
-
-
-def wait_until(condition, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def test_a_broken_migration_is_told_and_leaves_no_half_made_template(

@@ -9,7 +9,6 @@ import os
 import re
 import signal
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
@@ -17,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from platform_core.testing._processes import ProcessProblem, run_process
+from platform_core.testing._forks import Nursery
+from platform_core.testing._nursery import Order
+from platform_core.testing._processes import ProcessProblem
 
 _READY = {
     "api": re.compile(r"http://127\.0\.0\.1:\d+"),
@@ -78,10 +79,8 @@ class Crew:
         self.starts_seconds: list[float] = []
         self._killed: set[int] = set()
         self._down: set[str] = set()
-        self._born: asyncio.Queue[int] = asyncio.Queue()
-        self._bearing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_over = False
+        self._writers: set[asyncio.StreamWriter] = set()
 
     def add(self, role: str, count: int) -> None:
         """Plan `count` processes of a role: `api`, `worker` or `scheduler`."""
@@ -166,36 +165,37 @@ class Crew:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Crew]:
         """Start everything that was planned; the block begins when all are ready, and leaves none behind."""
-        path = self._directory / "nursery"
-        command = [sys.executable, "-m", "platform_core.testing.chaos._nursery", str(path)]
-        with run_process(command, env=self._environment) as nursery:
-            await asyncio.to_thread(nursery.wait_for_line, "nursery ready", timeout_seconds=120)
-            reader, self._writer = await asyncio.open_unix_connection(str(path))
-            listening = asyncio.create_task(self._listen(reader), name="nursery")
+        with contextlib.closing(Nursery(self._directory, self._environment)) as self._nursery:
             try:
                 await asyncio.gather(*(self._start(member) for member in self.members.values()))
                 await self.all_ready()
                 yield self
             finally:
-                self._is_over = True
-                for task in (listening, *self._tasks):
+                for task in self._tasks:
                     task.cancel()
-                await asyncio.gather(listening, *self._tasks, return_exceptions=True)
-                self._writer.close()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+                for writer in self._writers:
+                    writer.close()
 
     async def _start(self, member: Member) -> None:
         member.lives_count += 1
         member.log = self._directory / f"{member.name.replace(' ', '-')}.{member.lives_count}.log"
-        order = {
+        order: Order = {
             "arguments": list(member.arguments),
             "environment": self._environment,
-            "log": str(member.log),
+            "directory": None,
+            "output": str(member.log),
+            "errors": None,
+            "program": None,
         }
-        async with self._bearing:
-            self._writer.write(json.dumps(order).encode() + b"\n")
-            await self._writer.drain()
-            member.pid = await self._born.get()
-            member.is_gone.clear()
+        reader, writer = await asyncio.open_unix_connection(self._nursery.path)
+        self._writers.add(writer)
+        writer.write(json.dumps(order).encode() + b"\n")
+        if not (born := await reader.readline()):
+            raise ProcessProblem(f"{member.name} was not born; see nursery.log in {self._directory}")
+        member.pid = json.loads(born)["pid"]
+        member.is_gone.clear()
+        self._spawn(self._bury(member, reader, writer))
         self._spawn(self._await_ready(member, member.pid))
 
     async def _await_ready(self, member: Member, pid: int) -> None:
@@ -207,18 +207,13 @@ class Crew:
                 return
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def _listen(self, reader: asyncio.StreamReader) -> None:
-        while line := await reader.readline():
-            message = json.loads(line)
-            if "pid" in message:
-                self._born.put_nowait(message["pid"])
-            else:
-                self._spawn(self._bury(message["ended"], message["status"]))
-
-    async def _bury(self, pid: int, status: int) -> None:
-        member = next((member for member in self.members.values() if member.pid == pid), None)
-        if member is None or self._is_over:
-            return
+    async def _bury(self, member: Member, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Wait for the end of a life; the next one begins."""
+        pid = member.pid
+        assert pid is not None
+        status = json.loads(await reader.readline())["status"]
+        self._writers.discard(writer)
+        writer.close()
         if pid not in self._killed:
             self.surprises.append(f"{member.name} ended by itself with {status}:\n{_tail(member.log)}")
         self._killed.discard(pid)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from platform_core._engines import libpq_url
-from platform_core.testing import RunningPlatform, RunningProcess, eventually, run_process
+from platform_core.testing import RunningPlatform, RunningProcess, RunPlatform, eventually
 
 DEADLINE_SECONDS = 30.0
 """How long the platform may take to recover from any fault, unless a test says otherwise."""
@@ -35,12 +33,7 @@ SETTINGS = {
 
 PASSWORD = "a long enough sentence"
 
-_CHAOS = str(Path(__file__).with_name("chaos.py"))
-_COMPILED = {
-    "PYTHONDONTWRITEBYTECODE": "",
-    "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "platform-faults-bytecode"),
-}
-"""Compiled once for all processes, where writing bytecode is switched off too: that is most of a start."""
+_CHAOS = Path(__file__).with_name("chaos.py")
 
 _READY = {
     "worker": "worker started",
@@ -66,6 +59,7 @@ class House:
     """
 
     p: RunningPlatform
+    run_platform: RunPlatform
     stack: contextlib.AsyncExitStack
     acknowledged: dict[str, UUID] = field(default_factory=dict)
     marks: dict[str, UUID] = field(default_factory=dict)
@@ -101,18 +95,19 @@ class House:
             skew_seconds: CHAOS_SKEW.
             environment: on top of the platform's.
         """
-        variables = {**self.p.environment, **_COMPILED, **(environment or {})}
-        program = ["platform"]
+        variables = {**self.p.environment, **(environment or {})}
         terrible = {"CHAOS_POINT": chaos, "CHAOS_COPIES": copies, "CHAOS_SKEW": skew_seconds}
-        if armed := {name: str(value) for name, value in terrible.items() if value is not None}:
-            program, variables = [sys.executable, _CHAOS], variables | armed
-        running = self.stack.enter_context(run_process([*program, *command], env=variables))
+        armed = {name: str(value) for name, value in terrible.items() if value is not None}
+        program = _CHAOS if armed else None
+        running = self.stack.enter_context(
+            self.run_platform(*command, env={**variables, **armed}, program=program)
+        )
         await asyncio.to_thread(running.wait_for_line, _READY[command[0]], timeout_seconds=60)
         return running
 
     async def upgrade(self, environment: Mapping[str, str]) -> int:
         """Run `platform db upgrade` to its end and return the exit code."""
-        with run_process(["platform", "db", "upgrade"], env={**_COMPILED, **environment}) as process:
+        with self.run_platform("db", "upgrade", env=environment) as process:
             return await asyncio.to_thread(process.wait, timeout_seconds=60)
 
     async def visitor(self, url: str, token: str | None = None) -> httpx2.AsyncClient:

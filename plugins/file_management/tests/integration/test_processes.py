@@ -16,7 +16,7 @@ import psutil
 import pytest
 from tusclient.client import TusClient
 
-from platform_core.testing import PlatformFactory, RunningPlatform, RunningProcess, run_process
+from platform_core.testing import PlatformFactory, RunningPlatform, RunningProcess, RunPlatform
 from user_management.testing import Account, essentials, sign_up
 
 MODULES = ["user_management", "file_management"]
@@ -33,13 +33,11 @@ async def p(platform: PlatformFactory) -> AsyncIterator[RunningPlatform]:
 
 
 @pytest.fixture
-def server(p: RunningPlatform) -> Iterator[tuple[RunningProcess, str]]:
+def server(p: RunningPlatform, run_platform: RunPlatform) -> Iterator[tuple[RunningProcess, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with run_process(
-        ["platform", "serve", "--port", str(port)], env=p.environment, timeout_seconds=60
-    ) as one:
+    with run_platform("serve", "--port", str(port), env=p.environment, timeout_seconds=60) as one:
         one.wait_for_url(f"http://127.0.0.1:{port}/health/live", timeout_seconds=60)
         yield one, f"http://127.0.0.1:{port}"
 
