@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Numeric
+from sqlalchemy import Float, Numeric
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -97,7 +97,7 @@ class _Compiled:
 
 
 def _loader(kind: TypeEngine[Any]) -> Callable[[Any], Any] | None:
-    if isinstance(kind, Numeric):
+    if isinstance(kind, Numeric | Float):
         return None  # psycopg gives a Decimal or a float by itself; SQLAlchemy would want to see its cursor
     return kind.dialect_impl(DIALECT).result_processor(DIALECT, None)
 

@@ -26,3 +26,8 @@ async def eve(p: RunningPlatform) -> Account:
 @pytest.fixture
 async def ben(p: RunningPlatform) -> Account:
     return await sign_up(p, "ben")
+
+
+@pytest.fixture
+async def clara(p: RunningPlatform) -> Account:
+    return await sign_up(p, "clara")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
@@ -374,20 +375,15 @@ class SqlMilestoneRepository(Repository[Milestone]):
 class SqlActivityLog:
     """The activity feed; the same event twice is one line."""
 
+    # every event comes by here, so the statement is made once
+    _NOTE: ClassVar = (
+        upsert(activity_entries)
+        .values({column.name: bindparam(column.name, type_=column.type) for column in activity_entries.c})
+        .on_conflict_do_nothing()
+    )
+
     def __init__(self, uow: UnitOfWork) -> None:
         self._uow = uow
 
     def note(self, happening: Happening) -> None:
-        self._uow.write(
-            upsert(activity_entries)
-            .values(
-                id=happening.id,
-                project_id=happening.project_id,
-                kind=happening.kind,
-                actor_id=happening.actor_id,
-                task_id=happening.task_id,
-                data=happening.data,
-                occurred_at=happening.occurred_at,
-            )
-            .on_conflict_do_nothing()
-        )
+        self._uow.write(self._NOTE, asdict(happening))
