@@ -2,13 +2,18 @@
 Uvicorn's HTTP protocol with little patience for slow clients, and manners at the end; private to the kernel.
 
 Uvicorn has no deadline for headers and no limit on their size: a client that sends one byte a minute would keep a
-connection for ever. How slowly a *body* may come is the application's business (`http.bodies`), because only it knows
-whether anybody waits for it; what is left of a body that nobody wanted is this module's.
+connection for ever; so would one that never reads its answer. How slowly a *body* may come is the application's
+business (`http.bodies`), because only it knows whether anybody waits for it; what is left of a body that nobody wanted
+is this module's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
+import struct
+import termios
 from typing import Any, Final
 
 import orjson
@@ -20,6 +25,11 @@ rest of a body whose request was answered without it."""
 
 LINGER_SECONDS: Final = 1.0
 """A refused client may go on sending for so long, unheard, while it reads why."""
+
+TAKE_SECONDS: Final = 30.0
+LEAST_TAKEN_BYTES: Final = 16 * 1024
+"""An answer that waits for its client has to be taken at half a kilobyte a second; nginx waits twice as long for any
+byte at all. Looked at in long steps, because TCP makes room for some ten kilobytes at once."""
 
 LONGEST_HEAD_BYTES: Final = 64 * 1024
 
@@ -34,6 +44,10 @@ class PatientProtocol(HttpToolsProtocol):
     _is_too_large = False
     _is_ending = False
     _head_bytes = 0
+    _taking: asyncio.TimerHandle | None = None
+    _untaken_bytes = 0
+    _has_resumed = False
+    _running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
         super().connection_made(transport)
@@ -42,6 +56,12 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        if self._taking is not None:
+            self._taking.cancel()
+        if self._running is not None:
+            # uvicorn tells only the latest of several requests in a row, which may not have begun
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -97,8 +117,38 @@ class PatientProtocol(HttpToolsProtocol):
             self._arm()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
         cycle.transport = self._outlet  # type: ignore[assignment]  # it offers what a cycle uses
         super()._start_asgi_task(cycle, app)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_taking()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._has_resumed = True
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self._watch_taking()
+
+    def _watch_taking(self) -> None:
+        """Cut the connection off when its client does not take what waits for it; once nothing waits, look no more."""
+        if self._taking is None and self.transport.get_write_buffer_size():
+            self._untaken_bytes, self._has_resumed = _untaken_bytes(self.transport), False
+            self._taking = self.loop.call_later(TAKE_SECONDS, self._look_at_taking)
+
+    def _look_at_taking(self) -> None:
+        self._taking = None
+        # the application writes again only when most of what it wrote before has left
+        has_moved = self._has_resumed or (
+            self._untaken_bytes - _untaken_bytes(self.transport) >= LEAST_TAKEN_BYTES
+        )
+        if has_moved or not self.transport.get_write_buffer_size():
+            self._watch_taking()
+        else:
+            self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
         if self._is_too_large:
@@ -127,7 +177,7 @@ class PatientProtocol(HttpToolsProtocol):
             title = "The request took too long to arrive."
             self._refuse(408, "request-timeout", title, f"Its head was not complete in {HEAD_SECONDS:g} s.")
         else:
-            self.transport.close()
+            self._close()
 
     def _refuse_head(self) -> None:
         title = "The headers of the request are too large."
@@ -152,14 +202,18 @@ class PatientProtocol(HttpToolsProtocol):
         if self._in_body and not self.transport.is_closing():
             self._linger()
         else:
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        self.transport.close()
+        self._watch_taking()  # closing waits for what is still unwritten
 
     def _linger(self) -> None:
         # closed with bytes still unread, the connection would be reset and the client never see the answer
         self._is_ending = True
         self._disarm()
         self.transport.write_eof()
-        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self._deadline = self.loop.call_later(LINGER_SECONDS, self._close)
 
 
 class _Outlet:
@@ -169,3 +223,12 @@ class _Outlet:
 
     def __init__(self, protocol: PatientProtocol, transport: asyncio.Transport) -> None:
         self.write, self.is_closing, self.close = transport.write, transport.is_closing, protocol.finish
+
+
+def _untaken_bytes(transport: asyncio.Transport) -> int:
+    """Return how much was written and is not yet acknowledged, what the operating system holds included."""
+    held = 0
+    with contextlib.suppress(OSError):  # not every system tells
+        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        held = int(struct.unpack("i", answer)[0])
+    return transport.get_write_buffer_size() + held

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -14,12 +15,27 @@ from platform_core import _http_protocol
 from platform_core._http_server import HttpServer, PortTaken, bind, http_url
 from platform_core.http.problems import Catalogue
 
+PIECE = b"x" * 32 * 1024
+LARGE = {
+    "/large": (800, []),
+    "/last-large": (800, [(b"connection", b"close")]),
+    "/last-small": (1, [(b"connection", b"close")]),
+}
+"""So many pieces; 800 are more than the operating systems of both sides hold for a client that does not read."""
+
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/slow":
         await asyncio.sleep(1)
+    if scope["path"] in LARGE:
+        count, headers = LARGE[scope["path"]]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for _ in range(count):
+            await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+        await send({"type": "http.response.body"})
+        return
     headers = [(b"content-length", b"2")]
     if scope["path"] == "/last":
         headers.append((b"connection", b"close"))
@@ -28,25 +44,37 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def serving() -> AsyncIterator[int]:
+async def serving(*, held_bytes: int | None = None) -> AsyncIterator[HttpServer]:
+    """Serve; the operating system holds at most `held_bytes` of what is written, or much more by itself."""
     listener = bind("127.0.0.1", 0)
-    port = listener.getsockname()[1]
+    if held_bytes is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, held_bytes)
     server = HttpServer(app, listener)
     running = asyncio.create_task(server.run_until_told())
     while not server.started:  # noqa: ASYNC110  # uvicorn offers nothing to wait for
         await asyncio.sleep(0.01)
     try:
-        yield port
+        yield server
     finally:
         server.stop()
         await running
 
 
+def port_of(server: HttpServer) -> int:
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port
+
+
 @pytest.fixture
-async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HttpServer]:
     monkeypatch.setattr(_http_protocol, "HEAD_SECONDS", 0.3)
-    async with serving() as listening:
-        yield listening
+    async with serving() as one:
+        yield one
+
+
+@pytest.fixture
+def port(server: HttpServer) -> int:
+    return port_of(server)
 
 
 @contextlib.asynccontextmanager
@@ -146,6 +174,69 @@ async def test_client_that_is_still_sending_can_read_the_last_answer(port: int) 
         assert (await everything(reader)).endswith(b"ok")
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at what clients take every 0.4 s."""
+    monkeypatch.setattr(_http_protocol, "TAKE_SECONDS", 0.4)
+
+
+@contextlib.contextmanager
+def deaf(server: HttpServer, path: str) -> Iterator[socket.socket]:
+    """A client that asks and reads nothing."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port_of(server)))
+        client.sendall(f"GET {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+        yield client
+
+
+async def nothing_left(server: HttpServer) -> None:
+    """Wait until no connection is held, and no request at work."""
+    async with asyncio.timeout(5):
+        while server.server_state.connections or server.server_state.tasks:  # noqa: ASYNC110  # as above
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("path", ["/large", "/last-large"])
+async def test_client_that_never_reads_its_answer_is_cut_off(
+    server: HttpServer, hasty: None, path: str
+) -> None:
+    with deaf(server, path):
+        await asyncio.sleep(0.2)
+        assert len(server.server_state.tasks) == 1
+        await nothing_left(server)
+
+
+async def test_client_that_leaves_with_requests_in_a_row_is_missed_by_the_one_at_work(
+    server: HttpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with deaf(server, "/large") as client:
+        client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 3)
+        await asyncio.sleep(0.2)
+    await nothing_left(server)
+    assert caplog.records == []
+
+
+async def test_end_of_an_answer_that_nobody_reads_does_not_keep_the_connection(hasty: None) -> None:
+    """Closing waits for what is still to be written, which may be too little for anybody to wait before."""
+    async with serving(held_bytes=4096) as server:
+        with deaf(server, "/last-small"):
+            await asyncio.sleep(0.2)
+            assert len(server.server_state.connections) == 1
+            assert not server.server_state.tasks
+            await nothing_left(server)
+
+
+async def test_client_that_reads_slowly_but_steadily_gets_all_of_it(port: int, hasty: None) -> None:
+    async with connected(port) as (reader, writer):
+        writer.write(b"GET /last-large HTTP/1.1\r\nhost: a\r\n\r\n")
+        count = 0
+        while piece := await reader.read(128 * 1024):
+            count += len(piece)
+            await asyncio.sleep(0.01)
+        assert count > 800 * len(PIECE)
+
+
 @pytest.mark.parametrize("pieces", [1, 50])
 async def test_head_that_is_too_large_is_431(port: int, pieces: int) -> None:
     async with connected(port) as (reader, writer):
@@ -169,7 +260,8 @@ async def test_what_is_no_http_is_a_problem_document(port: int) -> None:
 
 
 async def test_taken_port_is_an_error_of_its_own() -> None:
-    async with serving() as port:
+    async with serving() as server:
+        port = port_of(server)
         with pytest.raises(PortTaken, match=f"Port {port} on 127.0.0.1 is taken.*--port"):
             bind("127.0.0.1", port)
 

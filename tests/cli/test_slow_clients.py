@@ -1,9 +1,10 @@
-"""A thousand clients that say nothing, or say it slowly, cost the others nothing (B41); against a real process."""
+"""Clients that say nothing, say it slowly, or never listen cost the others nothing (B41); against a real process."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
 import socket
 import statistics
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from platform_core.testing import PlatformFactory, RunningPlatform, run_process
+from platform_core._http_protocol import TAKE_SECONDS
+from platform_core.testing import PlatformFactory, RunningPlatform, RunPlatform, eventually
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.long]
 
 COUNT = 1000
 PATH = "/api/v1/users/register"
@@ -81,7 +83,7 @@ async def a_thousand(port: int, said: bytes) -> AsyncIterator[list[asyncio.Strea
 
 
 async def test_a_thousand_slow_clients_of_each_kind_leave_the_others_alone_and_are_cut_off(
-    p: RunningPlatform,
+    p: RunningPlatform, run_platform: RunPlatform
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
@@ -90,7 +92,7 @@ async def test_a_thousand_slow_clients_of_each_kind_leave_the_others_alone_and_a
         "PLATFORM_RATE_LIMIT_ANONYMOUS": "1000000/minute",
         "PLATFORM_RATE_LIMIT_SIGNUP": "1000000/minute",
     }
-    with run_process(["platform", "serve", "--port", str(port)], env=variables, ready="serving") as serve:
+    with run_platform("serve", "--port", str(port), env=variables, ready="serving") as serve:
         await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/ready")
         await one_round(port)
         for kind, said in SLOW.items():
@@ -104,3 +106,35 @@ async def test_a_thousand_slow_clients_of_each_kind_leave_the_others_alone_and_a
             assert answers == ({b""} if kind == "idle" else {b"408"})
             assert growth < LARGEST_GROWTH_BYTES, kind
             assert among < 2 * alone + 0.002, (kind, alone, among)
+
+
+async def test_clients_that_never_read_their_answers_are_cut_off(
+    p: RunningPlatform, run_platform: RunPlatform
+) -> None:
+    """Red without the look at what clients take: their connections stay for as long as they like."""
+    environment = {**p.environment, "PLATFORM_RATE_LIMIT_ANONYMOUS": "1000000/minute"}
+    with run_platform("serve", "--port", "0", env=environment) as serve:
+        port = int((await asyncio.to_thread(serve.wait_for_line, r"http://127\.0\.0\.1:(\d+)"))[1])
+        await asyncio.to_thread(serve.wait_for_url, f"http://127.0.0.1:{port}/health/ready")
+        await one_round(port, count=10)
+        before = open_files_count(serve.pid)
+        with contextlib.ExitStack() as stack:
+            for _ in range(20):
+                client = stack.enter_context(socket.socket())
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                client.connect(("127.0.0.1", port))
+                client.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n" * 100)
+            await eventually(lambda: enough(open_files_count(serve.pid) > before + 15), within_seconds=10)
+            took = await eventually(
+                lambda: enough(open_files_count(serve.pid) < before + 5), within_seconds=2 * TAKE_SECONDS + 10
+            )
+            assert took > TAKE_SECONDS / 2
+        assert await asyncio.to_thread(serve.terminate) == 0
+
+
+async def enough(is_enough: bool) -> bool:
+    return is_enough
+
+
+def open_files_count(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
