@@ -14,7 +14,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.types import Message, Scope
 
-from platform_core.errors import FieldError, InvalidInput
+from platform_core.errors import FieldError, InvalidInput, pointer
 from platform_core.http.problems import BodyTooLarge, RequestTimeout, UnsupportedMediaType
 from platform_core.settings import KernelSettings
 
@@ -97,7 +97,7 @@ class LimitedRequest(Request):
             if b"\\u0000" in body:
                 where = _find_nul(self._json)
                 if where is not None:
-                    raise _not_text("/body" + where)
+                    raise _not_text(where)
             if body.count(b":") > _MEMBERS_COUNT:
                 _check_members(self._json)
         return self._json
@@ -229,20 +229,35 @@ def is_text(text: str) -> bool:
     return True
 
 
+class _Place(NamedTuple):
+    """Where something is: in what, under which key or index; a chain, because a body may have a million places."""
+
+    outer: _Place | None
+    key: object
+
+    def pointer(self) -> str:
+        keys: list[object] = []
+        place: _Place | None = self
+        while place is not None:
+            keys.append(place.key)
+            place = place.outer
+        return pointer(reversed(keys))
+
+
 def _find_nul(value: Any) -> str | None:
-    # never deeper than orjson's own limit
-    pending: list[tuple[str, Any]] = [("", value)]
+    """Return the JSON pointer of a text with NUL, or of the object that has it in a key."""
+    pending: list[tuple[_Place, Any]] = [(_Place(None, "body"), value)]
     while pending:
-        where, item = pending.pop()
+        place, item = pending.pop()
         if isinstance(item, str) and "\x00" in item:
-            return where
+            return place.pointer()
         if isinstance(item, list):
-            pending += [(f"{where}/{index}", element) for index, element in enumerate(item)]
+            pending += [(_Place(place, index), element) for index, element in enumerate(item)]
         elif isinstance(item, dict):
             for key, element in item.items():
                 if "\x00" in key:
-                    return where
-                pending.append((f"{where}/{key[:100]}".replace("~", "~0"), element))
+                    return place.pointer()
+                pending.append((_Place(place, key), element))
     return None
 
 
@@ -258,8 +273,8 @@ def _check_members(value: Any) -> None:
             pending += item.values()
 
 
-def _not_text(pointer: str) -> InvalidInput:
-    return InvalidInput(f"{pointer} {_MESSAGE}.", fields=[FieldError(pointer, _MESSAGE, _CODE)])
+def _not_text(where: str) -> InvalidInput:
+    return InvalidInput(f"{where} {_MESSAGE}.", fields=[FieldError(where, _MESSAGE, _CODE)])
 
 
 def _malformed(message: str) -> InvalidInput:

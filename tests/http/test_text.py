@@ -19,6 +19,19 @@ async def test_nul_and_half_surrogates_in_a_body_are_422(member, body):
     assert answer.json()["errors"][0]["pointer"].startswith("/body")
 
 
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (rb'{"name": {"deep": ["", "\u0000"]}}', "/body/name/deep/1"),
+        (rb'{"a/b": {"m~n": {"c": "\u0000"}}}', "/body/a~1b/m~0n/c"),
+        (rb'{"name": {"na\u0000me": 1}}', "/body/name"),
+    ],
+)
+async def test_nul_is_pointed_at_however_the_keys_are_called(member, body, pointer):
+    answer = await member.post("/widgets", content=body, headers={"Content-Type": "application/json"})
+    assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+
+
 async def test_an_escaped_backslash_is_no_nul(member):
     body = rb'{"name": "\\u0000 \ud83d\ude00"}'
     answer = await member.post("/widgets", content=body, headers={"Content-Type": "application/json"})
