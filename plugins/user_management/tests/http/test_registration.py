@@ -115,6 +115,7 @@ async def test_row_36_of_fifty_who_register_at_once_one_gets_the_account(platfor
         ({"email": 7}, "/body/email"),
         ({"full_name": "x" * 201}, "/body/full_name"),
         ({"full_name": "a\0b"}, "/body/full_name"),
+        ({"full_name": "Ada\r\nBcc: eve@example.com"}, "/body/full_name"),
         ({"is_admin": True}, "/body/is_admin"),
         ({"roles": ["admin"]}, "/body/roles"),
         ({"role": "admin"}, "/body/role"),

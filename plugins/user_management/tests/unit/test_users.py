@@ -59,6 +59,21 @@ def test_a_username_has_3_to_32_plain_characters(username: str) -> None:
     assert caught.value.fields[0].pointer == "/body/username"
 
 
+@pytest.mark.parametrize("full_name", ["Eve\nBcc: x@example.com", "Eve\u2028Adams", "\x1b[31mEve", "Eve\x7f"])
+def test_a_full_name_is_one_line_of_letters(full_name: str) -> None:
+    with pytest.raises(InvalidInput, match="control characters"):
+        a_user().rename(username="eve", full_name=full_name, now=NOW)
+
+
+@pytest.mark.parametrize(
+    "full_name", ["José Müller-Lüdenscheidt", "山田\u3000太郎", "क्\u200dष", "O'Brien 🦊"]
+)
+def test_names_of_the_world_are_kept(full_name: str) -> None:
+    user = a_user()
+    user.rename(username="eve", full_name=f" {full_name} ", now=NOW)
+    assert user.full_name == full_name
+
+
 def test_renaming_to_the_same_names_changes_nothing() -> None:
     user = a_user(full_name="Eve")
     user.rename(username="eve", full_name="Eve ", now=NOW)

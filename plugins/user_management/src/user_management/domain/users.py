@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -32,6 +33,9 @@ _USERNAME: Final = re.compile(r"[A-Za-z0-9._-]{3,32}")
 _LANGUAGE_TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}")
 _PHONE_NUMBER: Final = re.compile(r"\+?[0-9][0-9 ()./-]{3,30}[0-9]")
 _HOST_NAME: Final = re.compile(r"([\w-]+\.)+[^\W\d_][\w-]*")
+_NO_LETTERS: Final = frozenset({"Cc", "Zl", "Zp"})
+"""Unicode's categories of control characters, line and paragraph separators; joiners and wide spaces are in names."""
+
 _PRIVATE_SUFFIXES: Final = (".localhost", ".local", ".internal")
 
 
@@ -132,7 +136,7 @@ class User(Aggregate):
             updated_at=now,
             email=email,
             username=check_username(username),
-            full_name=_cleaned(full_name),
+            full_name=_check_full_name(full_name),
             role_ids={MEMBER_ID},
         )
 
@@ -140,7 +144,7 @@ class User(Aggregate):
 
     def rename(self, *, username: str, full_name: str | None, now: datetime) -> None:
         """Give the account another username or full name; nothing happens if both are as before."""
-        username, full_name = check_username(username), _cleaned(full_name)
+        username, full_name = check_username(username), _check_full_name(full_name)
         if (username, full_name) == (self.username, self.full_name):
             return
         self.username, self.full_name = username, full_name
@@ -270,8 +274,12 @@ def check_username(text: str) -> str:
     return text
 
 
-def _cleaned(text: str | None) -> str | None:
-    return (text.strip() or None) if text is not None else None
+def _check_full_name(text: str | None) -> str | None:
+    """Return it without spaces around it; a name is one line, wherever it will be shown or sent."""
+    name = (text or "").strip()
+    if any(unicodedata.category(letter) in _NO_LETTERS for letter in name):
+        raise InvalidInput.of("full_name", "holds line breaks or control characters", "invalid_full_name")
+    return name or None
 
 
 def _check_web_address(name: str, text: str) -> str:
