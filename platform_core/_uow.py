@@ -112,6 +112,7 @@ class SqlUnitOfWork:
         self._is_repeatable = False
         self.changes = Changes()
         self.revoked: list[Any] = []
+        self.signals: list[tuple[str, tuple[UUID, ...]]] = []
 
     # ── for handlers and adapters ────────────────────────────────────────────────────────────────
 

@@ -58,12 +58,15 @@ from platform_core.ports import (
     Outbox,
     PermissionInfo,
     Permissions,
+    Signals,
     Standings,
     Storage,
+    Watches,
 )
 from platform_core.scheduler import Chore, Scheduler
 from platform_core.security import Authenticator, Principal
 from platform_core.settings import KernelSettings, environment
+from platform_core.signals import SignalHub, UowSignals
 from platform_core.standings import StandingCache, UowStandings
 from platform_core.storage import FileStorage
 from platform_core.tasks import Bell
@@ -112,6 +115,9 @@ class Kernel:
         self.redis = Redis(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds)
         self.cursors = Cursors(self.keys.derive("cursors"))
         self.standings = StandingCache(settings, self.redis)
+        self.signals = SignalHub(
+            settings.redis_url, self.redis, connect_timeout_seconds=settings.redis_timeout_seconds
+        )
         self.storage = FileStorage(settings.storage_url, Path(tempfile.gettempdir()) / "platform-core")
         self._wake: Callable[[], None] | None = None
         self._bell: Bell | None = None
@@ -295,6 +301,7 @@ class Kernel:
             await self._settle_with_database()
             await self._bell.start()
             stack.push_async_callback(self._bell.stop)
+            stack.push_async_callback(self.signals.stop)
             await self.standings.start()
             stack.push_async_callback(self.standings.stop)
             await stack.enter_async_context(self.wiring.started(self._starting))
@@ -450,6 +457,10 @@ class Kernel:
             Standings: KernelOffer(
                 lambda _m, unit: UowStandings(unit.offers[SqlUnitOfWork]), Scope.UNIT_OF_WORK, True
             ),
+            Signals: KernelOffer(
+                lambda _m, unit: UowSignals(unit.offers[SqlUnitOfWork]), Scope.UNIT_OF_WORK, True
+            ),
+            Watches: always(self.signals),
             EventMetadata: KernelOffer(lambda _m, unit: _metadata(unit.offers[Delivery]), Scope.UNIT_OF_WORK),
             Principal: KernelOffer(lambda _m, unit: unit.context.principal, Scope.UNIT_OF_WORK),
             Context: KernelOffer(lambda _m, unit: unit.context, Scope.UNIT_OF_WORK),
@@ -487,6 +498,8 @@ class Kernel:
     async def _after_commit(self, uow: SqlUnitOfWork) -> None:
         if uow.revoked:
             await self.standings.forget(uow.revoked)
+        if uow.signals:
+            self.signals.publish(uow.signals)
 
     def _plan(self, module: str, function: Callable[..., Any]) -> Plan:
         known = len(self.wiring.problems)

@@ -7,7 +7,7 @@ A handler names the ports it needs as parameters: `async def register_user(comma
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,9 +31,12 @@ __all__ = [
     "Outbox",
     "PermissionInfo",
     "Permissions",
+    "Signals",
     "Standings",
     "Storage",
     "StoredObject",
+    "Watcher",
+    "Watches",
 ]
 
 
@@ -79,6 +82,39 @@ class Standings(Protocol):
 
         It holds from the commit on, with Redis away too.
         """
+        ...
+
+
+class Signals(Protocol):
+    """How to tell every process that there is something new to read; what it is, PostgreSQL knows."""
+
+    def send(self, topic: str, keys: Iterable[UUID]) -> None:
+        """
+        Wake whoever watches one of these keys, once the running command has committed; it may get lost.
+
+        Args:
+            topic: begins with the module's name: `notification.inbox`.
+        """
+        ...
+
+
+class Watcher(Protocol):
+    """Waits for the signals of one key."""
+
+    async def wait(self) -> None:
+        """Return after a signal, or when it is time to look anyway: every few seconds while Redis is away."""
+        ...
+
+
+class Watches(Protocol):
+    """Where signals arrive, in any process."""
+
+    def watch(self, topic: str, key: UUID) -> AbstractContextManager[Watcher]:
+        """Hear of one key of a topic for the length of a block; look once after entering it."""
+        ...
+
+    def count(self, topic: str, key: UUID) -> int:
+        """Return how many watch a key in this process."""
         ...
 
 

@@ -210,6 +210,17 @@ class StandingCache:
             watched.entry = entry
         return watched.principal if self._holds(watched, now) else None
 
+    def may_have_changed(self, watched: Watched, since: float) -> bool:
+        """
+        Tell whether a standing that was read at `since` may be another one now.
+
+        Args:
+            since: `database_time()` from before it was read.
+        """
+        marks = self._marks
+        latest = max(self._everybody, marks.get(watched.session, 0.0), marks.get(watched.user, 0.0))
+        return not self.is_trusted or latest >= since
+
     def remember(self, watched: Watched, principal: Principal, read_at: float | None) -> None:
         """
         Keep a standing for others.

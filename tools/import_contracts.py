@@ -40,7 +40,7 @@ KERNEL_ROOMS: Final = (
     "http : _migrations : migrations",
     "_bus",
     "_audit : _outbox : _wiring",
-    "standings : storage : cache : tasks",
+    "signals : standings : storage : cache : tasks",
     "_uow : _tables",
     "db",
     "_engines",

@@ -3,10 +3,12 @@ HTTP for plugins: routes, and what they may ask for. The kernel does everything 
 """
 
 from platform_core.http.content import Content, download
+from platform_core.http.events import EVENT_STREAM, ServerSentEvent, event_stream
 from platform_core.http.incoming import form_body
 from platform_core.http.routing import Ask, Caller, Execute, Incoming, PageParams, Router
 
 __all__ = [
+    "EVENT_STREAM",
     "Ask",
     "Caller",
     "Content",
@@ -14,6 +16,8 @@ __all__ = [
     "Incoming",
     "PageParams",
     "Router",
+    "ServerSentEvent",
     "download",
+    "event_stream",
     "form_body",
 ]

@@ -110,7 +110,7 @@ def build_app(parts: HttpParts) -> FastAPI:
     settings = parts.settings
     gatekeeper = Gatekeeper(settings, parts.gate, parts.standings, parts.authenticators, parts.audit_denied)
     idempotency = IdempotencyKeys(parts.engines, parts.keys, settings.idempotency_hours)
-    runtime = Runtime(settings, parts.bus, gatekeeper, idempotency, parts.storage)
+    runtime = Runtime(settings, parts.bus, gatekeeper, idempotency, parts.storage, parts.traffic)
     routes = [route for offered in parts.modules for route in _bound(runtime, offered)]
     _join_siblings(routes)
     app = FastAPI(

@@ -42,6 +42,7 @@ from platform_core.http.idempotency import Answer, IdempotencyKeys, Reservation,
 from platform_core.http.incoming import Answered, IncomingBody
 from platform_core.http.problems import respond
 from platform_core.http.routing import INJECTED, Policy, reads_incoming
+from platform_core.http.traffic import Traffic
 from platform_core.ports import Storage
 from platform_core.settings import KernelSettings
 
@@ -61,6 +62,7 @@ class Runtime:
     gatekeeper: Gatekeeper
     idempotency: IdempotencyKeys
     storage: Storage
+    traffic: Traffic
 
 
 class BoundRoute:
@@ -112,6 +114,7 @@ class BoundRoute:
     async def _handle(self, request: Request) -> Response:
         exchange = exchange_of(request.scope)
         exchange.module, exchange.template, exchange.bus = self.module, self.template, self._runtime.bus
+        exchange.route = self
         if (task := asyncio.current_task()) is not None:
             task.set_name(f"{exchange.method} {self.template}")  # the watchdog names who held the loop up
         try:
@@ -168,6 +171,15 @@ class BoundRoute:
         if response.status_code in _UNREAD or (incoming is not None and not incoming.is_exhausted):
             response.headers["Connection"] = "close"  # the rest of the body is not waited for
         return response
+
+    def vigil(self, exchange: Exchange) -> Callable[[], Awaitable[bool]]:
+        """Return what tells whether an answer that goes on and on may still do so."""
+        vigil, traffic = self._runtime.gatekeeper.vigil(exchange, self.policy), self._runtime.traffic
+
+        async def may() -> bool:
+            return not traffic.is_draining and await vigil.holds()
+
+        return may
 
     # ── around the endpoint ──────────────────────────────────────────────────────────────────────
 

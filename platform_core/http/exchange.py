@@ -42,6 +42,14 @@ class Bus(Protocol):
     async def ask(self, query: Query[R]) -> R: ...
 
 
+class Route(Protocol):
+    """What an answer may ask of the route that gives it."""
+
+    def vigil(self, exchange: Exchange) -> Callable[[], Awaitable[bool]]:
+        """Return what tells whether an answer that goes on and on may still do so; asking again is cheap."""
+        ...
+
+
 class Exchange:
     """
     Made by the outermost middleware, filled by whoever learns something.
@@ -50,6 +58,7 @@ class Exchange:
         context: identifiers, address and, once known, the caller.
         headers: of the request, name → values, only those that this room reads.
         module, template: of the route that answers; never a client's own words.
+        route: the one that answers, once it is known.
         status: of the answer; 0 until its head is out.
         rate_headers: ready to be sent, once the limits were asked.
         before_commit: conditions and writes that the next command carries along.
@@ -76,6 +85,7 @@ class Exchange:
         "on_executed",
         "page",
         "rate_headers",
+        "route",
         "status",
         "template",
     )
@@ -83,6 +93,7 @@ class Exchange:
     def __init__(self, context: Context, headers: dict[bytes, list[bytes]], method: str = "GET") -> None:
         self.context, self.headers, self.method = context, headers, method
         self.bus: Bus | None = None
+        self.route: Route | None = None
         self.module, self.template = "platform", UNMATCHED
         self.status = 0
         self.rate_headers: tuple[tuple[bytes, bytes], ...] = ()

@@ -13,7 +13,7 @@ import structlog
 
 from platform_core.cache import Bucket, Gate, Verdict
 from platform_core.context import Context, bind
-from platform_core.errors import DomainError, Forbidden, RateLimited, Unauthenticated
+from platform_core.errors import DomainError, Forbidden, RateLimited, Unauthenticated, Unavailable
 from platform_core.http.addresses import network_of
 from platform_core.http.exchange import Exchange
 from platform_core.http.routing import Policy
@@ -105,6 +105,10 @@ class Gatekeeper:
             raise error
         return principal
 
+    def vigil(self, exchange: Exchange, policy: Policy) -> Vigil:
+        """Return the watch over one request that was let in and whose answer does not end by itself."""
+        return Vigil(self, self._standings, exchange, policy)
+
     async def charge_stray(self, exchange: Exchange) -> None:
         """
         Count a request that no route answers.
@@ -193,6 +197,39 @@ class Gatekeeper:
         self._rejected.move_to_end(session_id)
         if len(self._rejected) > _REJECTED_COUNT:
             self._rejected.popitem(last=False)
+
+
+class Vigil:
+    """Tells whether the caller of an answer that goes on and on would be let in now, too."""
+
+    def __init__(
+        self, gatekeeper: Gatekeeper, standings: StandingCache, exchange: Exchange, policy: Policy
+    ) -> None:
+        self._gatekeeper, self._standings = gatekeeper, standings
+        self._exchange, self._policy = exchange, policy
+        values = exchange.headers.get(b"authorization")
+        self._known = None if values is None else gatekeeper._verify(values)  # the same room
+        self._read_at = standings.database_time() or 0.0
+
+    async def holds(self) -> bool:
+        """
+        Tell whether token and session still work, and the permission is still there.
+
+        PostgreSQL is asked only when something was revoked since, or revocations cannot be heard.
+        """
+        known = self._known
+        if known is None or time.time() >= known.expires_at:
+            return self._policy.public
+        if not self._standings.may_have_changed(known.watched, self._read_at):
+            return True
+        read_at = self._standings.database_time()
+        try:
+            principal = await self._gatekeeper._ask(self._exchange, known)
+        except Unavailable:
+            return True  # nor can anything have been revoked while the database is away
+        self._read_at = self._read_at if read_at is None else read_at
+        permission = self._policy.permission
+        return principal is not None and (permission is None or principal.can(permission))
 
 
 _policies: dict[tuple[tuple[str, RateLimit], ...], bytes] = {}

@@ -56,11 +56,13 @@ if TYPE_CHECKING:
     from platform_core.testing._processes import ProcessProblem, RunningProcess, run_process
     from platform_core.testing._records import AuditLine, StoredDelivery, StoredEvent
     from platform_core.testing._scenario import Scenario, ScenarioFailed, scenario
+    from platform_core.testing._streams import EventStream, StreamedEvent, listening
     from platform_core.testing.chaos import Chaos
 
 __all__ = [
     "Acting",
     "AuditLine",
+    "EventStream",
     "ManualClock",
     "PlatformFactory",
     "PluginSource",
@@ -73,8 +75,10 @@ __all__ = [
     "Statement",
     "StoredDelivery",
     "StoredEvent",
+    "StreamedEvent",
     "Traffic",
     "eventually",
+    "listening",
     "plugins_installed",
     "run_process",
     "scenario",
@@ -89,6 +93,7 @@ _HOMES = {
     "_plugins": ("PluginSource", "plugins_installed"),
     "_processes": ("ProcessProblem", "RunningProcess", "run_process"),
     "_records": ("AuditLine", "StoredDelivery", "StoredEvent"),
+    "_streams": ("EventStream", "StreamedEvent", "listening"),
     "_scenario": ("Scenario", "ScenarioFailed", "scenario"),
 }
 """Where the names are; imported when first asked for, because pytest loads this file in projects that never do."""

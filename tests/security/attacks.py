@@ -150,6 +150,8 @@ class Operation:
     body: Mapping[str, Any] | None
     """The body's JSON schema, references resolved one level; None where none is read."""
     parameters: tuple[Mapping[str, Any], ...]
+    is_endless: bool = False
+    """Its answer goes on for as long as somebody listens."""
 
     @property
     def path(self) -> str:
@@ -170,8 +172,8 @@ async def document(p: RunningPlatform) -> dict[str, Any]:
     return value
 
 
-async def operations(p: RunningPlatform) -> list[Operation]:
-    """Return every operation that the platform says it has."""
+async def operations(p: RunningPlatform, *, endless: bool = False) -> list[Operation]:
+    """Return every operation that the platform says it has; `endless` ones only for who does not wait for the end."""
     whole = await document(p)
     found = []
     for template, methods in whole["paths"].items():
@@ -184,9 +186,10 @@ async def operations(p: RunningPlatform) -> list[Operation]:
                     template,
                     None if schema is None else resolved(whole, schema),
                     tuple(resolved(whole, one) for one in operation.get("parameters", ())),
+                    "text/event-stream" in operation["responses"].get("200", {}).get("content", {}),
                 )
             )
-    return found
+    return [operation for operation in found if endless or not operation.is_endless]
 
 
 def resolved(whole: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -102,9 +102,10 @@ async def test_row_76_invented_requests_get_answers_as_described(
         await sign_up(p, "plain")
         await sign_up(p, "aimed")
         [row] = await p.sql("SELECT password_hash FROM user_management.users WHERE username = 'root'")
+        endless = {str(one) for one in await operations(p, endless=True) if one.is_endless}
         for found in openapi.from_dict(await document(p)).get_all_operations():
             operation = found.ok()
-            if only not in operation.label:
+            if only not in operation.label or operation.label in endless:
                 continue
             seen = statuses.setdefault(operation.label, Counter())
             clients = await log_in_everybody(p, row["password_hash"])

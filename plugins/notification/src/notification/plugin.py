@@ -48,6 +48,7 @@ from notification.application.send_email import (
     release_held_emails,
     send_email,
 )
+from notification.application.stream import FollowInbox
 from notification.application.templates import (
     CreateTemplate,
     DeleteTemplate,
@@ -78,6 +79,7 @@ from notification.infrastructure.repositories import (
     SqlTemplateRepository,
 )
 from notification.infrastructure.smtp import SmtpChannel, mail_host
+from notification.infrastructure.stream import follow_inbox
 from notification.infrastructure.tables import metadata
 from notification.presentation import ROUTERS
 from notification.seeds import SEEDS
@@ -146,6 +148,7 @@ def register_services() -> Services:
         queries={
             ListNotifications: inbox.list_notifications,
             CountUnread: inbox.count_unread,
+            FollowInbox: follow_inbox,
             GetPreferences: queries.get_preferences,
             ListTemplates: queries.list_templates,
             GetTemplate: queries.get_template,

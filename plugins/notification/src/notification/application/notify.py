@@ -19,6 +19,7 @@ from notification.application.ports import (
     Wordings,
 )
 from notification.application.send_email import SendEmail
+from notification.application.stream import INBOX_TOPIC
 from notification.application.wording import Wording
 from notification.contracts import IN_APP, NotificationKind, NotificationRequested
 from notification.domain import (
@@ -31,7 +32,7 @@ from notification.domain import (
     wanted_channels,
 )
 from platform_core.domain import Command, Event, new_id
-from platform_core.ports import Clock, EventMetadata, Jobs
+from platform_core.ports import Clock, EventMetadata, Jobs, Signals
 from user_management import UserDirectory, UserProfileView
 
 AT_ONCE_COUNT: Final = 200
@@ -67,6 +68,7 @@ class Notifier:
     catalogue: Catalogue
     wording: Wording
     jobs: Jobs
+    signals: Signals
     clock: Clock
 
     async def notify(
@@ -119,6 +121,7 @@ class Notifier:
         if users:
             own = await self.templates.of_kinds([kind.name])
             self.inbox.add([self._entry(kind, event_id, user, data, own) for user in users])
+            self.signals.send(INBOX_TOPIC, [user.id for user in users])
 
     def _entry(
         self,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Header, Query, Response
+from pydantic import TypeAdapter
 
 from notification.application.inbox import (
     CountUnread,
@@ -14,12 +17,22 @@ from notification.application.inbox import (
     MarkAllRead,
     MarkRead,
 )
+from notification.application.stream import FollowInbox
 from notification.contracts import NotificationView, UnreadCountView
 from platform_core.domain import Page
-from platform_core.errors import NotFound
-from platform_core.http import Ask, Execute, PageParams, Router
+from platform_core.errors import NotFound, RateLimited
+from platform_core.http import (
+    EVENT_STREAM,
+    Ask,
+    Execute,
+    PageParams,
+    Router,
+    ServerSentEvent,
+    event_stream,
+)
 
 router = Router()
+_JSON: Final = TypeAdapter(NotificationView)
 
 
 @router.get("/notifications", summary="List your notifications")
@@ -34,6 +47,31 @@ async def list_notifications(
 @router.get("/notifications/unread-count", summary="Count your unread notifications")
 async def count_unread(ask: Ask) -> UnreadCountView:
     return await ask(CountUnread())
+
+
+@router.get(
+    "/notifications/stream",
+    response_class=Response,
+    responses=EVENT_STREAM,
+    raises=(RateLimited,),
+    summary="Hear of your notifications as they come",
+)
+async def follow_inbox(
+    ask: Ask,
+    last_event_id: Annotated[
+        UUID | None,
+        Header(description="The last notification that you have; what came after it is told first."),
+    ] = None,
+) -> Response:
+    entries = await ask(FollowInbox(after=last_event_id))
+    return event_stream(_events(entries))
+
+
+async def _events(entries: AsyncGenerator[NotificationView, None]) -> AsyncGenerator[ServerSentEvent, None]:
+    async with contextlib.aclosing(entries):
+        async for entry in entries:
+            data = _JSON.dump_json(entry).decode()
+            yield ServerSentEvent(id=str(entry.id), name="notification", data=data)
 
 
 @router.post("/notifications/read-all", status_code=204, summary="Mark all your notifications as read")
