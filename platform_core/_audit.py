@@ -19,7 +19,7 @@ import structlog
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from platform_core._engines import KERNEL, Engines
+from platform_core._pools import KERNEL, Pools
 from platform_core._uow import Changes, Write, dumps
 from platform_core.context import Context
 from platform_core.domain import new_id
@@ -80,7 +80,7 @@ def line(
 
 
 async def record_denied(
-    engines: Engines, context: Context, *, action: str, outcome: str, detail: str | None = None
+    pools: Pools, context: Context, *, action: str, outcome: str, detail: str | None = None
 ) -> None:
     """
     Add a line for something that did not happen, outside of any business transaction.
@@ -90,7 +90,7 @@ async def record_denied(
     entry, queued = line(context, action=action, outcome=outcome, now=datetime.now(UTC), detail=detail)
     sql = f"WITH entry AS ({entry.sql}) {queued.sql}"
     try:
-        async with engines.commands(KERNEL).connect() as connection:
+        async with pools.commands(KERNEL).connect() as connection:
             await connection.run(sql, {**entry.params, **queued.params})
     except Exception:
         logger.exception("audit line lost", action=action, outcome=outcome, detail=detail)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from platform_core import _audit
-from platform_core._engines import Engines
 from platform_core._outbox import Delivery, EventCodec
+from platform_core._pools import Pools
 from platform_core._uow import SqlUnitOfWork, Write
 from platform_core._wiring import Plan, Unit
 from platform_core.context import Context, bind, current
@@ -55,7 +55,7 @@ class Bus:
     Runs commands, queries and deliveries, each with what its handler asks for.
 
     Args:
-        engines: pools by module.
+        pools: of connections, by module.
         clock: stamps events and the trail.
         commands, queries: message type → handler.
         subscribers: stable handler name → event handler.
@@ -70,7 +70,7 @@ class Bus:
     def __init__(
         self,
         *,
-        engines: Engines,
+        pools: Pools,
         clock: Clock,
         commands: Mapping[type[Command[Any]], Handler],
         queries: Mapping[type[Query[Any]], Handler],
@@ -80,7 +80,7 @@ class Bus:
         ring: Callable[[Sequence[Any]], None],
         forget: Callable[[SqlUnitOfWork], Awaitable[None]],
     ) -> None:
-        self._engines, self._clock = engines, clock
+        self._pools, self._clock = pools, clock
         self._commands, self._queries = commands, queries
         self.subscribers, self.tasks, self._codec = subscribers, tasks, codec
         self.newest = codec.newest
@@ -112,7 +112,7 @@ class Bus:
             except DomainError as error:
                 if error.kind is not Kind.UNAVAILABLE and audited:
                     await _audit.record_denied(
-                        self._engines, context, action=command.wire_name, outcome="refused", detail=error.slug
+                        self._pools, context, action=command.wire_name, outcome="refused", detail=error.slug
                     )
                 raise
             if isinstance(result, Refused):
@@ -253,4 +253,4 @@ class Bus:
         return result
 
     def _unit_of_work(self, module: str, context: Context) -> SqlUnitOfWork:
-        return SqlUnitOfWork(self._engines.commands(module), self._clock, context)
+        return SqlUnitOfWork(self._pools.commands(module), self._clock, context)

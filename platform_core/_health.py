@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from platform_core._engines import KERNEL
 from platform_core._migrations import read_database
+from platform_core._pools import KERNEL
 from platform_core.errors import Cause, OperationError, PlatformError
 from platform_core.metrics import CONTENT_TYPE
 
@@ -84,7 +84,7 @@ class Health:
         return Readiness("ok" if all(map(_is_ok, found.values())) else "degraded", found)
 
     async def _database(self) -> None:
-        async with self._kernel.engines.reads(KERNEL, primary=True).connect() as connection:
+        async with self._kernel.pools.reads(KERNEL, primary=True).connect() as connection:
             [row] = await connection.fetch("SELECT extract(epoch FROM clock_timestamp())::float8 AS now")
         skew = abs(time.time() - row["now"])
         if skew > _LARGEST_SKEW_SECONDS:
@@ -95,10 +95,10 @@ class Health:
 
     async def _migrations(self) -> None:
         kernel = self._kernel
-        async with kernel.engines.reads(KERNEL, primary=True).connect() as connection:
+        async with kernel.pools.reads(KERNEL, primary=True).connect() as connection:
             state = await read_database(connection, kernel.migrations)
         # a process that was there before the first migration learns the roles here
-        await kernel.engines.adopt(state.roles if kernel.settings.database_roles else {})
+        await kernel.pools.adopt(state.roles if kernel.settings.database_roles else {})
         waiting = state.not_ready
         if waiting:
             required = {plugin.name for plugin in kernel.plugins if plugin.is_required}

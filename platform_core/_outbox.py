@@ -19,8 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Text, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
-from platform_core._engines import translated
 from platform_core._pool import Pool
+from platform_core._pools import translated
 from platform_core._tables import subscriptions
 from platform_core._uow import Write
 from platform_core.declarations import Retry

@@ -20,9 +20,9 @@ from typing import Any, Final, Protocol
 import psycopg
 from sqlalchemy import text
 
-from platform_core._engines import KERNEL, Engines, libpq_url, translated
 from platform_core._migrations import ModuleMigrations, read_database
 from platform_core._migrations.lock import LOCK_NAMESPACE, SEEDER_LOCK
+from platform_core._pools import KERNEL, Pools, libpq_url, translated
 from platform_core.context import Context, bind
 from platform_core.declarations import Seed, Tier
 from platform_core.errors import PlatformError, SeedFailed
@@ -52,7 +52,7 @@ class SeedingKernel(Protocol):
     """What this needs of a running kernel."""
 
     settings: KernelSettings
-    engines: Engines
+    pools: Pools
 
     @property
     def migrations(self) -> Sequence[ModuleMigrations]:
@@ -120,7 +120,7 @@ async def run_seeds(
         for owner, seed in plan:
             began = time.monotonic()
             await _run(kernel, owner, seed)
-            runs_count = await _note(kernel.engines, owner, seed)
+            runs_count = await _note(kernel.pools, owner, seed)
             duration_ms = round((time.monotonic() - began) * 1000)
             reports.append(SeedReport(owner, seed.name, seed.tier.name.lower(), runs_count, duration_ms))
             progress(reports[-1])
@@ -178,7 +178,7 @@ async def _run(kernel: SeedingKernel, owner: str, seed: Seed) -> None:
         ) from error
 
 
-async def _note(engines: Engines, owner: str, seed: Seed) -> int:
+async def _note(pools: Pools, owner: str, seed: Seed) -> int:
     statement = text(
         "INSERT INTO platform.seeds (module, name, tier) VALUES (:module, :name, :tier)"
         " ON CONFLICT (module, name) DO UPDATE SET tier = excluded.tier, runs_count = seeds.runs_count + 1,"
@@ -186,7 +186,7 @@ async def _note(engines: Engines, owner: str, seed: Seed) -> int:
     )
     values = {"module": owner, "name": seed.name, "tier": seed.tier.name.lower()}
     with translated():
-        async with engines.commands(KERNEL).connect() as connection:
+        async with pools.commands(KERNEL).connect() as connection:
             [row] = await connection.fetch(statement, values)
             return int(row["runs_count"])
 

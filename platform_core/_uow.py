@@ -26,8 +26,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
-from platform_core._engines import translated
 from platform_core._pool import Connection, Pool
+from platform_core._pools import translated
 from platform_core._statements import written
 from platform_core.context import Context
 from platform_core.db import AggregateMap, Row

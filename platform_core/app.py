@@ -24,9 +24,9 @@ from platform_core._bus import BeforeCommit, Bus, EventHandler, Handler
 from platform_core._checks import Checks
 from platform_core._declared import Declared, collect
 from platform_core._discovery import KERNEL, Hooks, Manifest, Plugin, PluginHung, deadline, discover
-from platform_core._engines import Engines
 from platform_core._migrations import DatabaseState, ModuleMigrations, module_migrations, read_database
 from platform_core._outbox import Delivery, EventCodec
+from platform_core._pools import Pools
 from platform_core._start_marks import StartMarks, default_directory
 from platform_core._uow import SqlUnitOfWork
 from platform_core._wiring import KernelOffer, Plan, Unit, Wiring
@@ -109,7 +109,7 @@ class Kernel:
         self, settings: KernelSettings, hooks: Hooks, source: Mapping[str, str], clock: Clock
     ) -> None:
         self.settings, self._hooks, self.clock = settings, hooks, clock
-        self.engines = Engines(settings)
+        self.pools = Pools(settings)
         self.keys = DerivedKeys(settings.secret_key)
         self.metrics = Metrics()
         self.redis = Redis(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds)
@@ -233,7 +233,7 @@ class Kernel:
             HttpParts(
                 settings=self.settings,
                 bus=self.bus,
-                engines=self.engines,
+                pools=self.pools,
                 keys=self.keys,
                 gate=Gate(self.redis),
                 standings=self.standings,
@@ -253,7 +253,7 @@ class Kernel:
         )
 
     async def _audit_denied(self, context: Context, action: str, detail: str) -> None:
-        await _audit.record_denied(self.engines, context, action=action, outcome="denied", detail=detail)
+        await _audit.record_denied(self.pools, context, action=action, outcome="denied", detail=detail)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -266,7 +266,7 @@ class Kernel:
 
     def worker(self) -> Worker:
         """Return a worker for every handler and task; run it inside `running(listen=worker.wake)`."""
-        return Worker(self.settings, self.engines, self.bus, self.metrics)
+        return Worker(self.settings, self.pools, self.bus, self.metrics)
 
     def scheduler(self) -> Scheduler:
         """Return a scheduler for every schedule."""
@@ -277,10 +277,10 @@ class Kernel:
             Chore(
                 "idempotency keys",
                 300,
-                lambda: purge_idempotency_keys(self.engines, self.settings.idempotency_hours),
+                lambda: purge_idempotency_keys(self.pools, self.settings.idempotency_hours),
             )
         ]
-        return Scheduler(self.settings, self.engines, self.clock, schedules, self._ring, chores)
+        return Scheduler(self.settings, self.pools, self.clock, schedules, self._ring, chores)
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────
 
@@ -295,7 +295,7 @@ class Kernel:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._fall_silent)
             self._bell, self._wake = Bell(self.settings, listen), listen
-            stack.push_async_callback(self.engines.close)
+            stack.push_async_callback(self.pools.close)
             stack.push_async_callback(self.redis.close)
             stack.callback(self.storage.close)
             await self._settle_with_database()
@@ -314,7 +314,7 @@ class Kernel:
     async def _settle_with_database(self) -> None:
         """Learn the modules' roles, and set optional modules aside whose tables are not what this build needs."""
         state = await self._read_database()
-        self.engines.roles = state.roles if self.settings.database_roles else {}
+        self.pools.roles = state.roles if self.settings.database_roles else {}
         for module in state.not_ready:
             plugin = self._hooks.plugin(module.name)
             if not plugin.is_required:  # a required one makes the process unready until somebody migrates
@@ -342,7 +342,7 @@ class Kernel:
 
     async def announce(self) -> None:
         """Write this build's handlers into the subscription table, so that every producer serves them."""
-        await _outbox.sync_subscriptions(self.engines.commands(KERNEL), self.handlers)
+        await _outbox.sync_subscriptions(self.pools.commands(KERNEL), self.handlers)
 
     async def call(self, module: str, function: Callable[..., Any]) -> Any:
         """
@@ -388,7 +388,7 @@ class Kernel:
             if len(self.active) == len(active):
                 break
         self.bus = Bus(
-            engines=self.engines,
+            pools=self.pools,
             clock=self.clock,
             commands=commands,
             queries=queries,
@@ -475,7 +475,7 @@ class Kernel:
 
     def reads(self, module: str) -> Reads:
         """Return the read side as a module sees it, with its own role."""
-        return Reads(self.engines, module, self.cursors)
+        return Reads(self.pools, module, self.cursors)
 
     def collect(self, hook: str) -> Mapping[str, Any]:
         """Return what each plugin declares for a hook, be it the kernel's or another plugin's."""

@@ -43,8 +43,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
-from platform_core._engines import Engines, translated
 from platform_core._pool import Pool
+from platform_core._pools import Pools, translated
 from platform_core.context import current
 from platform_core.domain import Aggregate, AllOf, AnyOf, Not, Page, PageRequest, Specification, Where
 from platform_core.errors import DomainError, InvalidInput, NotFound
@@ -420,12 +420,12 @@ class Reads:
     must not rest on data that lags.
     """
 
-    def __init__(self, engines: Engines, module: str, cursors: Cursors) -> None:
-        self._engines, self._module, self._cursors = engines, module, cursors
+    def __init__(self, pools: Pools, module: str, cursors: Cursors) -> None:
+        self._pools, self._module, self._cursors = pools, module, cursors
 
     @property
     def _pool(self) -> Pool:
-        return self._engines.reads(self._module, primary=current().primary_reads)
+        return self._pools.reads(self._module, primary=current().primary_reads)
 
     async def all(
         self, statement: Executable, values: Mapping[str, Any] | None = None

@@ -308,7 +308,7 @@ def _is_fresh(source: Mapping[str, str]) -> bool:
     """Tell whether no seed was ever applied to the database."""
     import psycopg
 
-    from platform_core._engines import libpq_url
+    from platform_core._pools import libpq_url
     from platform_core.settings import read_settings
 
     url = read_settings(source).database_url.get_secret_value()

@@ -18,7 +18,7 @@ import psycopg
 import structlog
 
 from platform_core import _audit, _outbox
-from platform_core._engines import KERNEL, Engines, libpq_url
+from platform_core._pools import KERNEL, Pools, libpq_url
 from platform_core._uow import SqlUnitOfWork
 from platform_core.context import Context
 from platform_core.declarations import Schedule
@@ -59,22 +59,20 @@ class Scheduler:
     def __init__(
         self,
         settings: KernelSettings,
-        engines: Engines,
+        pools: Pools,
         clock: Clock,
         schedules: Sequence[Schedule],
         ring: Callable[[Sequence[Any]], None],
         chores: Sequence[Chore] = (),
     ) -> None:
-        self._settings, self._engines, self._clock = settings, engines, clock
+        self._settings, self._pools, self._clock = settings, pools, clock
         self._schedules, self._ring = schedules, ring
         self._stopping = asyncio.Event()
         self.is_acting = False
-        engine = engines.commands(KERNEL)
+        pool = pools.commands(KERNEL)
         self._chores = [
             Chore("audit chain", 1, self._extend_chain),
-            Chore(
-                "orphans", 15, lambda: _outbox.bury_orphans(engine, orphan_seconds=settings.orphan_seconds)
-            ),
+            Chore("orphans", 15, lambda: _outbox.bury_orphans(pool, orphan_seconds=settings.orphan_seconds)),
             Chore("purge", 600, self._purge),
             *chores,
         ]
@@ -137,7 +135,7 @@ class Scheduler:
 
     async def _tick(self) -> None:
         context = replace(Context(), principal=SYSTEM)
-        uow = SqlUnitOfWork(self._engines.commands(KERNEL), self._clock, context)
+        uow = SqlUnitOfWork(self._pools.commands(KERNEL), self._clock, context)
         try:
             for key, schedule in self._ticks().items():
                 uow.later(schedule.command, key=key)
@@ -155,13 +153,13 @@ class Scheduler:
     async def _purge(self) -> None:
         # a tick does not come again while its job is there, and the next may be further away than the retention
         await _outbox.purge(
-            self._engines.commands(KERNEL),
+            self._pools.commands(KERNEL),
             retention_days=self._settings.delivery_retention_days,
             keep=list(self._ticks()),
         )
 
     async def _extend_chain(self) -> None:
-        async with self._engines.commands(KERNEL).connect() as connection:
+        async with self._pools.commands(KERNEL).connect() as connection:
             while await _audit.extend_chain(connection.raw):
                 pass
 

@@ -25,7 +25,7 @@ import psycopg
 import structlog
 from redis.exceptions import RedisError
 
-from platform_core._engines import libpq_url
+from platform_core._pools import libpq_url
 from platform_core._uow import SqlUnitOfWork
 from platform_core.cache import Redis, RedisAway
 from platform_core.security import Claim, Principal

@@ -20,8 +20,8 @@ import structlog
 
 from platform_core import _outbox
 from platform_core._bus import Bus
-from platform_core._engines import KERNEL, Engines
 from platform_core._outbox import Delivery
+from platform_core._pools import KERNEL, Pools
 from platform_core.declarations import Retry
 from platform_core.domain import new_id
 from platform_core.errors import LeaseLost, Unparsable
@@ -38,12 +38,12 @@ class Worker:
 
     Args:
         bus: runs one delivery.
-        engines: the kernel's own pool is used for claims, so that a busy module cannot starve them.
+        pools: the kernel's own pool is used for claims, so that a busy module cannot starve them.
     """
 
-    def __init__(self, settings: KernelSettings, engines: Engines, bus: Bus, metrics: Metrics) -> None:
+    def __init__(self, settings: KernelSettings, pools: Pools, bus: Bus, metrics: Metrics) -> None:
         self._settings, self._bus, self._metrics = settings, bus, metrics
-        self._engine, self._claims = engines.commands(KERNEL), engines.claims()
+        self._pool, self._claims = pools.commands(KERNEL), pools.claims()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         # by lease too: a run that lost its lease may still be going on beside the one that has it now
@@ -148,7 +148,7 @@ class Worker:
             else:  # several handlers of one module wanted its last places
                 surplus.append((delivery.id, delivery.lease_token))
         if surplus:
-            await _outbox.give_back(self._engine, surplus)
+            await _outbox.give_back(self._pool, surplus)
         return len(claimed) - len(surplus)
 
     def _rooms(self, free: int) -> dict[str, int]:
@@ -213,7 +213,7 @@ class Worker:
         if delivery.attempt > retry.attempts_count:
             # counted before each run: the attempts before this one never came back
             return await _outbox.fail(
-                self._engine, delivery, retry, "the worker died while handling this, every time"
+                self._pool, delivery, retry, "the worker died while handling this, every time"
             )
         try:
             await self._bus.deliver(delivery)
@@ -223,13 +223,13 @@ class Worker:
             return "lost"
         except Unparsable as error:
             _log(delivery).error("delivery parked", reason=str(error))
-            await _outbox.park(self._engine, delivery, str(error))
+            await _outbox.park(self._pool, delivery, str(error))
             return "parked"
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the worker goes on
             # the first line only: what follows in messages of libraries is SQL, rows and input
             said = masked(str(error).partition("\n")[0])
             reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
-            status = await _outbox.fail(self._engine, delivery, retry, reason)
+            status = await _outbox.fail(self._pool, delivery, retry, reason)
             level = logging.ERROR if status == "dead" else logging.WARNING
             _log(delivery).log(level, "delivery failed", status=status, reason=reason)
             return "dead" if status == "dead" else "failed"
@@ -249,9 +249,7 @@ class Worker:
             await asyncio.sleep(self._settings.lease_seconds / 3)
             held = [(delivery.id, delivery.lease_token) for delivery, _ in self._running.values()]
             if held:
-                await _tolerant(
-                    _outbox.extend(self._engine, held, lease_seconds=self._settings.lease_seconds)
-                )
+                await _tolerant(_outbox.extend(self._pool, held, lease_seconds=self._settings.lease_seconds))
             if not self._has_suspects:
                 await _tolerant(self._look_for_suspects())
 
@@ -261,11 +259,11 @@ class Worker:
             await asyncio.sleep(min(30, self._settings.orphan_seconds / 4))
 
     async def _tend_subscriptions(self) -> None:
-        engine, handlers, newest = self._engine, self.handlers, self._bus.newest
-        await _outbox.touch_subscriptions(engine, handlers)
-        if await _outbox.revive_beyond(engine, handlers, newest):
+        pool, handlers, newest = self._pool, self.handlers, self._bus.newest
+        await _outbox.touch_subscriptions(pool, handlers)
+        if await _outbox.revive_beyond(pool, handlers, newest):
             self.wake()
-        await _outbox.park_beyond(engine, handlers, newest, waited_seconds=self._settings.orphan_seconds)
+        await _outbox.park_beyond(pool, handlers, newest, waited_seconds=self._settings.orphan_seconds)
 
     async def _drain(self) -> None:
         tasks = [task for _, task in self._running.values()]
@@ -276,7 +274,7 @@ class Worker:
             task.cancel()
         if held:
             await asyncio.gather(*tasks, return_exceptions=True)
-            await _tolerant(_outbox.give_back(self._engine, held))
+            await _tolerant(_outbox.give_back(self._pool, held))
 
 
 def _log(delivery: Delivery) -> Any:

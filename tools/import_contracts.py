@@ -43,7 +43,7 @@ KERNEL_ROOMS: Final = (
     "signals : standings : storage : cache : tasks",
     "_uow : _tables",
     "db",
-    "_engines",
+    "_pools",
     "_pool",
     "_statements",
     "_development : _production",

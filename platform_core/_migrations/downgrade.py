@@ -13,7 +13,6 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from platform_core._engines import KERNEL
 from platform_core._migrations import links, roles
 from platform_core._migrations.links import LinkReport
 from platform_core._migrations.lock import migration_lock
@@ -23,6 +22,7 @@ from platform_core._migrations.revisions import ModuleMigrations, Revision, read
 from platform_core._migrations.run import Progress, Run, retry, words
 from platform_core._migrations.state import read_database_sync
 from platform_core._migrations.upgrade import WAIT_SECONDS
+from platform_core._pools import KERNEL
 from platform_core.errors import MigrationFailed, OperationError
 
 

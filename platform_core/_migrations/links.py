@@ -17,8 +17,8 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from platform_core._engines import LONGEST_NAME_BYTES
 from platform_core._migrations.revisions import ModuleMigrations
+from platform_core._pools import LONGEST_NAME_BYTES
 from platform_core.declarations import Link
 from platform_core.errors import MigrationFailed
 

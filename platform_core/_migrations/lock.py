@@ -21,7 +21,7 @@ import psycopg
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
-from platform_core._engines import libpq_url
+from platform_core._pools import libpq_url
 from platform_core.errors import MigrationFailed
 
 LOCK_TIMEOUT_MS: Final = 2000

@@ -14,7 +14,6 @@ from sqlalchemy import MetaData
 
 from platform_core import __version__
 from platform_core._discovery import Hooks, Plugin, discover, with_needed
-from platform_core._engines import KERNEL
 from platform_core._migrations.revisions import (
     ModuleMigrations,
     Phase,
@@ -23,6 +22,7 @@ from platform_core._migrations.revisions import (
     read_revisions,
 )
 from platform_core._migrations.state import DatabaseState
+from platform_core._pools import KERNEL
 from platform_core.declarations import Migrations
 from platform_core.errors import OperationError
 from platform_core.settings import STARTUP_TIMEOUT_SECONDS

@@ -5,7 +5,7 @@ Database roles: one per module, with rights on its own schema and what its state
     {database}_platform    the kernel's own pools             never changes a line of the trail
     {database}_{module}    the pools of one module            its own schema; events and audit lines: append only
 
-Connections take their role in the start-up packet (`_engines.py`), so a forgotten join into a neighbour's table fails
+Connections take their role in the start-up packet (`_pools.py`), so a forgotten join into a neighbour's table fails
 in development as it does in production. A process still logs in as a member of every role: this guards against
 mistakes and injected SQL, not against a plugin that means harm.
 
@@ -23,7 +23,7 @@ from typing import Any, Final, LiteralString
 import psycopg
 from psycopg import sql
 
-from platform_core._engines import KERNEL, role_name
+from platform_core._pools import KERNEL, role_name
 from platform_core.errors import MigrationFailed
 
 AUDIT: Final = "audit"

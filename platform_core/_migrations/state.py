@@ -12,11 +12,11 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 
-from platform_core._engines import libpq_url
 from platform_core._migrations import roles
 from platform_core._migrations.lock import connect
 from platform_core._migrations.revisions import ModuleMigrations, Revision, read_revisions
 from platform_core._pool import Connection
+from platform_core._pools import libpq_url
 from platform_core.declarations import Link
 from platform_core.errors import MigrationFailed
 
@@ -80,7 +80,7 @@ class DatabaseState:
 
     Attributes:
         modules: state per module of this build, in plugin order.
-        roles: module → database role that this login may take; empty when roles are off. For `Engines`.
+        roles: module → database role that this login may take; empty when roles are off. For `Pools`.
         uninstalled: modules that were migrated here and are not part of this build; their tables stay.
     """
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from platform_core._engines import KERNEL
 from platform_core._migrations import links
 from platform_core._migrations import roles as database_roles
 from platform_core._migrations.links import LinkReport
@@ -22,6 +21,7 @@ from platform_core._migrations.reports import ModuleReport, Report, WaitingRevis
 from platform_core._migrations.revisions import ModuleMigrations, Phase, Revision, read_revisions
 from platform_core._migrations.run import Progress, Run, retry, words
 from platform_core._migrations.state import DatabaseState, read_database_sync
+from platform_core._pools import KERNEL
 from platform_core.declarations import Link
 from platform_core.errors import MigrationFailed, OperationError
 

@@ -108,7 +108,7 @@ def check_database(url: str) -> None:
     """
     import psycopg
 
-    from platform_core._engines import libpq_url
+    from platform_core._pools import libpq_url
 
     psycopg.connect(libpq_url(url), connect_timeout=5).close()
 

@@ -59,7 +59,7 @@ def _verdict(expected_head: str | None) -> Verdict:
     import psycopg
 
     from platform_core import _audit
-    from platform_core._engines import libpq_url
+    from platform_core._pools import libpq_url
     from platform_core.settings import read_settings
 
     async def walk(url: str) -> Verdict:

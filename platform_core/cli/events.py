@@ -119,9 +119,9 @@ async def _deliveries(kernel: Kernel, status: str | None, handler: str | None, l
 async def _event_and_deliveries(
     kernel: Kernel, identity: UUID
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    from platform_core._engines import KERNEL
+    from platform_core._pools import KERNEL
 
-    async with kernel.engines.reads(KERNEL, primary=True).connect() as connection:
+    async with kernel.pools.reads(KERNEL, primary=True).connect() as connection:
         deliveries = await connection.fetch(
             "SELECT * FROM platform.deliveries WHERE id = %(id)s OR event_id = %(id)s ORDER BY created_at",
             {"id": identity},

@@ -119,8 +119,8 @@ def _note_unmigrated(kernel: Kernel) -> None:
     """A list of what is installed needs no database; one that answers is asked what it has seen of it."""
     import psycopg
 
-    from platform_core._engines import libpq_url
     from platform_core._migrations.state import read_database_sync
+    from platform_core._pools import libpq_url
 
     url = libpq_url(kernel.settings.database_url.get_secret_value())
     with (

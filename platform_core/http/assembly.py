@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from platform_core import __version__
-from platform_core._engines import Engines
+from platform_core._pools import Pools
 from platform_core.cache import Gate
 from platform_core.errors import DomainError, HookFailed, NameCollision, StartupError
 from platform_core.http.binding import BoundRoute, Runtime
@@ -71,7 +71,7 @@ class HttpParts:
     Everything that the HTTP side is made of.
 
     Attributes:
-        engines: for the idempotency keys.
+        pools: for the idempotency keys.
         gate, standings: made with the process's one `Redis`; whoever made them starts and stops them.
         authenticators: scheme → authenticator; asked for with the first request, after the lifespan has begun.
         audit_denied: notes a bad token or a missing permission.
@@ -84,7 +84,7 @@ class HttpParts:
 
     settings: KernelSettings
     bus: Bus
-    engines: Engines
+    pools: Pools
     keys: Keys
     gate: Gate
     standings: StandingCache
@@ -109,7 +109,7 @@ def build_app(parts: HttpParts) -> FastAPI:
     """
     settings = parts.settings
     gatekeeper = Gatekeeper(settings, parts.gate, parts.standings, parts.authenticators, parts.audit_denied)
-    idempotency = IdempotencyKeys(parts.engines, parts.keys, settings.idempotency_hours)
+    idempotency = IdempotencyKeys(parts.pools, parts.keys, settings.idempotency_hours)
     runtime = Runtime(settings, parts.bus, gatekeeper, idempotency, parts.storage, parts.traffic)
     routes = [route for offered in parts.modules for route in _bound(runtime, offered)]
     _join_siblings(routes)

@@ -23,7 +23,7 @@ from psycopg.types.json import Jsonb
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
-from platform_core._engines import KERNEL, Engines, translated
+from platform_core._pools import KERNEL, Pools, translated
 from platform_core._uow import Write
 from platform_core.errors import InvalidInput
 from platform_core.http.problems import IdempotencyKeyReused, RequestInProgress
@@ -127,13 +127,13 @@ class IdempotencyKeys:
     Keys that clients sent, and the answers that they have had.
 
     Args:
-        engines: the table is the kernel's.
+        pools: the table is the kernel's.
         keys: answers are encrypted, so that a copy of the database shows none of them.
         hours: how long a key is remembered.
     """
 
-    def __init__(self, engines: Engines, keys: Keys, hours: float) -> None:
-        self._engines, self._hours = engines, hours
+    def __init__(self, pools: Pools, keys: Keys, hours: float) -> None:
+        self._pools, self._hours = pools, hours
         self._left_behind: dict[bytes, datetime] = {}
         self._secret = keys.derive("idempotency")
 
@@ -220,13 +220,13 @@ class IdempotencyKeys:
 
     async def _one(self, sql: str, params: dict[str, Any]) -> Mapping[str, Any] | None:
         with translated():
-            async with self._engines.commands(KERNEL).connect() as connection:
+            async with self._pools.commands(KERNEL).connect() as connection:
                 rows = await connection.fetch(sql, params)
                 return rows[0] if rows else None
 
     async def _run(self, sql: str, params: dict[str, Any]) -> None:
         with translated():
-            async with self._engines.commands(KERNEL).connect() as connection:
+            async with self._pools.commands(KERNEL).connect() as connection:
                 await connection.run(sql, params)
 
 
@@ -259,7 +259,7 @@ def _file_digest(upload: UploadFile) -> str:
     return digest
 
 
-async def purge_idempotency_keys(engines: Engines, hours: float, *, batch_count: int = 5000) -> int:
+async def purge_idempotency_keys(pools: Pools, hours: float, *, batch_count: int = 5000) -> int:
     """
     Delete keys whose time is over, in small statements.
 
@@ -268,7 +268,7 @@ async def purge_idempotency_keys(engines: Engines, hours: float, *, batch_count:
     deleted = 0
     while True:
         with translated():
-            async with engines.commands(KERNEL).connect() as connection:
+            async with pools.commands(KERNEL).connect() as connection:
                 count = await connection.run(
                     "DELETE FROM platform.idempotency_keys WHERE key IN (SELECT key FROM platform.idempotency_keys"
                     " WHERE created_at < now() - make_interval(secs => %(keep)s) LIMIT %(batch)s)",

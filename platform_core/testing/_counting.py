@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from platform_core._engines import Engines
+    from platform_core._pools import Pools
     from platform_core.cache import Redis
 
 
@@ -54,7 +54,7 @@ class Traffic:
 
 
 @contextlib.contextmanager
-def counted(engines: Engines, redis: Redis) -> Iterator[Traffic]:
+def counted(pools: Pools, redis: Redis) -> Iterator[Traffic]:
     """Count for the length of the block; other platforms of the same process are left out."""
     traffic = Traffic()
 
@@ -67,10 +67,10 @@ def counted(engines: Engines, redis: Redis) -> Iterator[Traffic]:
         traffic.redis_packets += 1
         return await exchange(commands)
 
-    engines.watchers.append(note)
+    pools.watchers.append(note)
     redis._exchange = counting  # type: ignore[method-assign]  # the one place where a packet is sent
     try:
         yield traffic
     finally:
-        engines.watchers.remove(note)
+        pools.watchers.remove(note)
         redis._exchange = exchange  # type: ignore[method-assign]  # as it was

@@ -22,9 +22,9 @@ from psycopg.rows import dict_row
 import platform_core
 from platform_core import ENTRY_POINT_GROUP
 from platform_core._discovery import read_manifest
-from platform_core._engines import libpq_url
 from platform_core._migrations import read_database_sync, upgrade
 from platform_core._outbox import EventCodec
+from platform_core._pools import libpq_url
 from platform_core._seeds import HIGHEST_TIER, run_seeds
 from platform_core.app import Kernel
 from platform_core.context import Context, bind
@@ -286,7 +286,7 @@ class RunningPlatform:
                 await p.client.get("/api/v1/projects")
             assert (traffic.count, traffic.redis_packets) == (1, 1), traffic
         """
-        with counted(self.kernel.engines, self.kernel.redis) as traffic:
+        with counted(self.kernel.pools, self.kernel.redis) as traffic:
             yield traffic
 
     # ── HTTP ─────────────────────────────────────────────────────────────────────────────────────

@@ -36,7 +36,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pytest
 
 from platform_core import _outbox
-from platform_core._engines import KERNEL
+from platform_core._pools import KERNEL
 from platform_core._uow import SqlUnitOfWork, dumps
 from platform_core.context import Context, bind
 from platform_core.db import Repository
@@ -187,7 +187,7 @@ class RepositoryConformance(ABC, Generic[A]):
 
     @contextlib.asynccontextmanager
     async def _uow(self, p: RunningPlatform, *, commit: bool = True) -> AsyncIterator[SqlUnitOfWork]:
-        uow = SqlUnitOfWork(p.kernel.engines.commands(self.module), p.clock, Context())
+        uow = SqlUnitOfWork(p.kernel.pools.commands(self.module), p.clock, Context())
         try:
             yield uow
             if commit:
@@ -311,9 +311,9 @@ class HandlerConformance(ABC):
         """Count what the handler has done, such as rows or queued mails."""
 
     async def _claimed(self, p: RunningPlatform, lease_seconds: float) -> _outbox.Delivery:
-        engine = p.kernel.engines.commands(KERNEL)
+        pool = p.kernel.pools.commands(KERNEL)
         claimed = await _outbox.claim(
-            engine,
+            pool,
             {self.handler: 10},
             newest=p.kernel.bus.newest,
             token=new_id(),

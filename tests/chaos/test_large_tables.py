@@ -87,7 +87,7 @@ async def _claimed(p: RunningPlatform) -> dict[str, Any]:
         "lease_seconds": 600,
         "suspects": False,
     }
-    async with p.kernel.engines.claims().connect() as connection:
+    async with p.kernel.pools.claims().connect() as connection:
         [row] = await connection.fetch(explained, params)
     [plan] = row["QUERY PLAN"]
     assert plan["Plan"]["Actual Rows"] == BATCH_COUNT
@@ -103,7 +103,7 @@ def _scanned(node: dict[str, Any]) -> Iterator[str]:
 
 
 async def _purge(p: RunningPlatform) -> int:
-    return await _outbox.purge(p.kernel.engines.commands("platform"), retention_days=90)
+    return await _outbox.purge(p.kernel.pools.commands("platform"), retention_days=90)
 
 
 async def _write_seconds(p: RunningPlatform, number: int) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from platform_core._engines import libpq_url
+from platform_core._pools import libpq_url
 from platform_core.testing import PlatformFactory, RunningPlatform
 
 if TYPE_CHECKING:

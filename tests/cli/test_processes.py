@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from platform_core._engines import libpq_url
+from platform_core._pools import libpq_url
 from platform_core._watchdog import EXIT_STUCK
 from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, RunPlatform, run_process
 

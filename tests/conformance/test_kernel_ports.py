@@ -48,7 +48,7 @@ class TestSqlUnitOfWork(OutboxConformance):
 
     @contextlib.asynccontextmanager
     async def unit_of_work(self, p: RunningPlatform) -> AsyncIterator[tuple[Outbox, Jobs]]:
-        uow = SqlUnitOfWork(p.kernel.engines.commands("ledger"), p.clock, Context())
+        uow = SqlUnitOfWork(p.kernel.pools.commands("ledger"), p.clock, Context())
         try:
             yield uow, uow
             await uow.commit()
@@ -59,7 +59,7 @@ class TestSqlUnitOfWork(OutboxConformance):
 class TestSqlUnitOfWorkInATransaction(TestSqlUnitOfWork):
     @contextlib.asynccontextmanager
     async def unit_of_work(self, p: RunningPlatform) -> AsyncIterator[tuple[Outbox, Jobs]]:
-        uow = SqlUnitOfWork(p.kernel.engines.commands("ledger"), p.clock, Context())
+        uow = SqlUnitOfWork(p.kernel.pools.commands("ledger"), p.clock, Context())
         try:
             await uow.begin()
             yield uow, uow

@@ -24,7 +24,7 @@ from sqlalchemy import Boolean, Column, Table, Text, Uuid, create_engine, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from platform_core import _tables, domain
-from platform_core._engines import Engines
+from platform_core._pools import Pools
 from platform_core._uow import SqlUnitOfWork
 from platform_core.cache import Gate, Redis
 from platform_core.clock import SystemClock
@@ -128,9 +128,9 @@ def view(row: Any) -> WidgetView:
 class TinyBus:
     """Handlers are methods; everything else is as in the kernel's own bus."""
 
-    def __init__(self, engines: Engines, standings: StandingCache, cursors: Cursors) -> None:
-        self.engines, self.standings = engines, standings
-        self.reads = Reads(engines, "shop", cursors)
+    def __init__(self, pools: Pools, standings: StandingCache, cursors: Cursors) -> None:
+        self.pools, self.standings = pools, standings
+        self.reads = Reads(pools, "shop", cursors)
         self.before_commit_pause: Callable[[], Awaitable[None]] | None = None
         self.created = 0
 
@@ -139,7 +139,7 @@ class TinyBus:
             **{f: getattr(current(), f) for f in ("request_id", "principal")}, primary_reads=True
         )
         with bind(context):
-            uow = SqlUnitOfWork(self.engines.commands("shop"), SystemClock(), context)
+            uow = SqlUnitOfWork(self.pools.commands("shop"), SystemClock(), context)
             try:
                 result = await getattr(self, domain.snake_case(type(command).__name__))(command, uow)
                 uow.collect()
@@ -205,8 +205,8 @@ class PlainTokens:
 
     scheme = "bearer"
 
-    def __init__(self, engines: Engines) -> None:
-        self.engines = engines
+    def __init__(self, pools: Pools) -> None:
+        self.pools = pools
         self.asked = 0
 
     def verify(self, credentials: str) -> Claim:
@@ -219,7 +219,7 @@ class PlainTokens:
     async def standing(self, claim: Claim) -> Principal | None:
         assert current().primary_reads
         self.asked += 1
-        reads = Reads(self.engines, "shop", Cursors(b"-"))
+        reads = Reads(self.pools, "shop", Cursors(b"-"))
         row = await reads.one(select(sessions).where(sessions.c.id == claim.session_id, sessions.c.is_active))
         if row is None:
             return None
@@ -336,7 +336,7 @@ class Rig:
 
     app: FastAPI
     settings: KernelSettings
-    engines: Engines
+    pools: Pools
     redis: Redis
     standings: StandingCache
     bus: TinyBus
@@ -358,7 +358,7 @@ class Rig:
 
     async def log_in(self, *permissions: str, user_id: UUID | None = None) -> str:
         user_id, session_id = user_id or new_id(), new_id()
-        async with self.engines.commands("shop").connect() as connection:
+        async with self.pools.commands("shop").connect() as connection:
             await connection.run(
                 sessions.insert().values(
                     id=session_id, user_id=user_id, permissions=list(permissions), is_active=True
@@ -367,7 +367,7 @@ class Rig:
         return f"{user_id}.{session_id}"
 
     async def sql(self, statement: str, **params: Any) -> list[tuple[Any, ...]]:
-        async with self.engines.commands("platform").connect() as connection:
+        async with self.pools.commands("platform").connect() as connection:
             cursor = await connection.raw.execute(statement, params)
             return await cursor.fetchall() if cursor.description else []
 
@@ -424,23 +424,23 @@ async def build(servers: Servers, tmp_path: Path) -> AsyncIterator[Build]:
                 **changed,
             }
             settings = read_settings(source)
-            engines = Engines(settings)
+            pools = Pools(settings)
             redis = Redis(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds)
             standings = StandingCache(settings, redis, namespace=namespace, reconnect_guard_seconds=guard)
             await standings.start()
-            stack.push_async_callback(engines.close)
+            stack.push_async_callback(pools.close)
             stack.push_async_callback(redis.close)
             stack.push_async_callback(standings.stop)
             keys = DerivedKeys(settings.secret_key)
-            bus = TinyBus(engines, standings, Cursors(keys.derive("cursors")))
-            tokens, metrics, traffic = PlainTokens(engines), Metrics(), Traffic()
+            bus = TinyBus(pools, standings, Cursors(keys.derive("cursors")))
+            tokens, metrics, traffic = PlainTokens(pools), Metrics(), Traffic()
             gate = Gate(redis, namespace=namespace)
             storage = FileStorage(f"file://{tmp_path}/files", tmp_path / "scratch")
             stack.callback(storage.close)
             rig = Rig(
                 FastAPI(),
                 settings,
-                engines,
+                pools,
                 redis,
                 standings,
                 bus,
@@ -456,7 +456,7 @@ async def build(servers: Servers, tmp_path: Path) -> AsyncIterator[Build]:
                     storage=rig.storage,
                     settings=settings,
                     bus=bus,
-                    engines=engines,
+                    pools=pools,
                     keys=keys,
                     gate=gate,
                     standings=standings,

@@ -56,7 +56,7 @@ async def client(rig):
     parts = HttpParts(
         settings=rig.settings,
         bus=rig.bus,
-        engines=rig.engines,
+        pools=rig.pools,
         keys=rig.keys,
         gate=rig.gate,
         standings=rig.standings,

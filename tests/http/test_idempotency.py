@@ -202,7 +202,7 @@ async def test_keys_are_forgotten_after_their_time(rig, member):
     headers, body = key(), widget()
     await member.post("/widgets", json=body, headers=headers)
     await rig.sql("UPDATE platform.idempotency_keys SET created_at = now() - interval '25 hours'")
-    assert await purge_idempotency_keys(rig.engines, 24, batch_count=2) > 0
+    assert await purge_idempotency_keys(rig.pools, 24, batch_count=2) > 0
     assert (await rig.sql("SELECT count(*) FROM platform.idempotency_keys"))[0][0] == 0
     again = await member.post("/widgets", json=body, headers=headers)
     assert again.json()["type"] == "/problems/widget-taken"

@@ -61,7 +61,7 @@ async def client(rig) -> AsyncIterator[httpx2.AsyncClient]:
     parts = HttpParts(
         settings=rig.settings,
         bus=rig.bus,
-        engines=rig.engines,
+        pools=rig.pools,
         keys=rig.keys,
         gate=rig.gate,
         standings=rig.standings,

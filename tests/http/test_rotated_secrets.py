@@ -21,7 +21,7 @@ async def test_without_the_databases_address_requests_are_503_until_it_is_back(
     token = await rig.log_in("widgets:read")
     async with rig.client(token=token) as client:
         assert (await client.get("/widgets")).status_code == 200
-        await rig.engines.close()  # the next request needs a connection, and for that the address
+        await rig.pools.close()  # the next request needs a connection, and for that the address
         if HALF_WRITTEN[state] is None:
             path.unlink()
         else:

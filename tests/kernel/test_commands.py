@@ -188,7 +188,7 @@ async def test_a_message_that_nobody_handles_is_a_plain_error(platform, p: Runni
 
 
 async def test_a_module_cannot_touch_the_kernels_or_another_modules_tables(p: RunningPlatform) -> None:
-    async with p.kernel.engines.commands("ledger").connect() as connection:
+    async with p.kernel.pools.commands("ledger").connect() as connection:
         for statement in ("DELETE FROM audit.audit_logs", "UPDATE audit.domain_events SET payload = '{}'"):
             with pytest.raises(Exception, match="permission denied"):
                 await connection.run(statement)
@@ -198,8 +198,8 @@ async def test_of_two_that_wait_for_each_others_locks_one_is_a_conflict_and_not_
     p: RunningPlatform,
 ) -> None:
     first, second = await p.execute(OpenAccount(owner="Ada")), await p.execute(OpenAccount(owner="Bob"))
-    engine = p.kernel.engines.commands("ledger")
-    units = [SqlUnitOfWork(engine, p.clock, Context()) for _ in range(2)]
+    pool = p.kernel.pools.commands("ledger")
+    units = [SqlUnitOfWork(pool, p.clock, Context()) for _ in range(2)]
 
     async def lock(unit: SqlUnitOfWork, account: UUID) -> None:
         await unit.begin()

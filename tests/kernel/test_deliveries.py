@@ -50,10 +50,10 @@ async def entries(p: RunningPlatform) -> list[str]:
 async def claim(
     p: RunningPlatform, *handlers: str, lease_seconds: float = 60, suspects: bool = False, room: int = 100
 ) -> list[Delivery]:
-    engine = p.kernel.engines.commands("platform")
+    pool = p.kernel.pools.commands("platform")
     newest = p.kernel.bus.newest
     return await _outbox.claim(
-        engine,
+        pool,
         dict.fromkeys(handlers, room),
         newest=newest,
         token=new_id(),
@@ -166,7 +166,7 @@ async def test_a_dead_letter_can_be_replayed_once_its_cause_is_gone(p: RunningPl
 
 async def test_a_dead_letter_keeps_what_the_database_said_but_not_the_row(p: RunningPlatform) -> None:
     async def insert_half_a_row() -> None:
-        async with p.kernel.engines.commands("ledger").connect() as connection:
+        async with p.kernel.pools.commands("ledger").connect() as connection:
             await connection.run("INSERT INTO ledger.entries (text) VALUES ('a secret')")
 
     await p.execute(OpenAccount(owner="Ada"))
@@ -196,20 +196,20 @@ async def test_a_delivery_that_kills_its_worker_every_time_ends_as_a_dead_letter
 async def test_a_version_of_the_future_waits_for_a_build_that_knows_it_and_is_parked_when_there_is_none(
     p: RunningPlatform,
 ) -> None:
-    engine, newer = p.kernel.engines.commands("platform"), {"ledger.account_opened": 99}
+    pool, newer = p.kernel.pools.commands("platform"), {"ledger.account_opened": 99}
     handlers, older = list(p.kernel.bus.subscribers), p.kernel.bus.newest
     await p.execute(OpenAccount(owner="Ada"))
     await p.sql("UPDATE audit.domain_events SET version = 99")
     assert await p.deliver(skip_waits=True) == []
-    assert await _outbox.park_beyond(engine, handlers, older, waited_seconds=60) == 0
-    assert await _outbox.park_beyond(engine, handlers, newer, waited_seconds=0) == 0
-    assert await _outbox.park_beyond(engine, handlers, older, waited_seconds=0) == 1
+    assert await _outbox.park_beyond(pool, handlers, older, waited_seconds=60) == 0
+    assert await _outbox.park_beyond(pool, handlers, newer, waited_seconds=0) == 0
+    assert await _outbox.park_beyond(pool, handlers, older, waited_seconds=0) == 1
     [parked] = await p.deliveries()
     assert parked.status == "parked"
     assert str(parked.last_error).startswith("beyond this build: ledger.account_opened of version 99; ")
 
-    assert await _outbox.revive_beyond(engine, handlers, older) == 0
-    assert await _outbox.revive_beyond(engine, handlers, newer) == 1
+    assert await _outbox.revive_beyond(pool, handlers, older) == 0
+    assert await _outbox.revive_beyond(pool, handlers, newer) == 1
     await p.sql("UPDATE audit.domain_events SET version = 1")
     [done] = await p.deliver()
     assert (done.status, done.attempts_count) == ("done", 1)
@@ -245,7 +245,7 @@ async def test_an_uninstalled_modules_deliveries_are_dead_letters_until_it_is_ba
     await p.sql(
         "UPDATE platform.subscriptions SET seen_at = now() - interval '1 hour' WHERE module = 'listener'"
     )
-    assert await _outbox.bury_orphans(p.kernel.engines.commands("platform"), orphan_seconds=600) == 1
+    assert await _outbox.bury_orphans(p.kernel.pools.commands("platform"), orphan_seconds=600) == 1
     [dead] = await p.deliveries("listener.hear")
     assert dead.status == "dead"
     assert dead.last_error is not None
@@ -260,7 +260,7 @@ async def test_an_uninstalled_modules_deliveries_are_dead_letters_until_it_is_ba
 async def test_an_outage_of_every_worker_buries_nothing(p: RunningPlatform) -> None:
     await p.execute(OpenAccount(owner="Ada"))
     await p.sql("UPDATE platform.subscriptions SET seen_at = now() - interval '1 day'")
-    assert await _outbox.bury_orphans(p.kernel.engines.commands("platform"), orphan_seconds=600) == 0
+    assert await _outbox.bury_orphans(p.kernel.pools.commands("platform"), orphan_seconds=600) == 0
     assert [d.status for d in await p.deliver()] == ["done"]
 
 
@@ -278,8 +278,8 @@ async def test_a_leased_delivery_is_nobody_elses_until_the_lease_ends(p: Running
     await p.execute(OpenAccount(owner="Ada"))
     [held] = await claim(p, "ledger.greet_owner")
     assert await p.deliver() == []
-    engine = p.kernel.engines.commands("platform")
-    await _outbox.extend(engine, [(held.id, held.lease_token)], lease_seconds=0)
+    pool = p.kernel.pools.commands("platform")
+    await _outbox.extend(pool, [(held.id, held.lease_token)], lease_seconds=0)
     assert [d.status for d in await p.deliver()] == ["done"]
 
 
@@ -295,7 +295,7 @@ async def test_a_flood_of_one_handler_is_worked_off_without_giving_anything_back
     for number in range(40):  # more than may run at once
         await p.execute(OpenAccount(owner=str(number)))
     sent: list[str] = []
-    p.kernel.engines.watchers.append(lambda _module, _purpose, sql, _values: sent.append(sql))
+    p.kernel.pools.watchers.append(lambda _module, _purpose, sql, _values: sent.append(sql))
     assert {d.attempts_count for d in await p.deliver()} == {1}
     assert not any("GREATEST(attempts_count" in sql for sql in sent)
 
@@ -303,7 +303,7 @@ async def test_a_flood_of_one_handler_is_worked_off_without_giving_anything_back
 async def test_only_what_is_done_again_by_itself_does_not_wait_for_the_disk(p: RunningPlatform) -> None:
     """A command was acknowledged to somebody, a job talked to somebody; an event's handler did neither."""
     sent: list[str] = []
-    p.kernel.engines.watchers.append(lambda _module, _purpose, sql, _values: sent.append(sql))
+    p.kernel.pools.watchers.append(lambda _module, _purpose, sql, _values: sent.append(sql))
     account = await p.execute(OpenAccount(owner="Ada"))
     await p.execute(RequestReport(account_id=account.id))
     await p.deliver()
@@ -317,7 +317,7 @@ async def test_only_what_is_done_again_by_itself_does_not_wait_for_the_disk(p: R
 async def test_a_delivery_that_was_given_back_has_used_up_no_attempt(p: RunningPlatform) -> None:
     await p.execute(OpenAccount(owner="Ada"))
     [held] = await claim(p, "ledger.greet_owner")
-    await _outbox.give_back(p.kernel.engines.commands("platform"), [(held.id, held.lease_token)])
+    await _outbox.give_back(p.kernel.pools.commands("platform"), [(held.id, held.lease_token)])
     [done] = await p.deliver()
     assert (done.status, done.attempts_count) == ("done", 1)
 

@@ -16,7 +16,7 @@ import pytest
 from psycopg import AsyncRawCursor
 
 from platform_core import _outbox
-from platform_core._engines import KERNEL
+from platform_core._pools import KERNEL
 from platform_core.domain import new_id
 from platform_core.http.idempotency import purge_idempotency_keys
 from platform_core.testing import PlatformFactory, RunningPlatform
@@ -101,11 +101,11 @@ async def test_claiming_stays_as_cheap_whatever_waits_and_whatever_the_statistic
             " SELECT platform.uuid7(), 'x.y', id, position, aggregate_id FROM happened"
         )
         sent: Statements = {}
-        p.kernel.engines.watchers.append(
+        p.kernel.pools.watchers.append(
             lambda _, purpose, sql, values: sent.setdefault((purpose, sql), values)
         )
         await _outbox.claim(
-            p.kernel.engines.claims(), {"x.y": 32}, newest={"x": 1}, token=new_id(), count=32, lease_seconds=1
+            p.kernel.pools.claims(), {"x.y": 32}, newest={"x": 1}, token=new_id(), count=32, lease_seconds=1
         )
         [((purpose, sql), values)] = sent.items()
         async with await psycopg.AsyncConnection.connect(p.database_url, autocommit=True) as connection:
@@ -121,14 +121,14 @@ async def _statements(p: RunningPlatform, admin: Account) -> Statements:
     def note(_module: str, purpose: str, sql: str, values: Sequence[Any]) -> None:
         sent.setdefault((purpose, sql), list(values))
 
-    p.kernel.engines.watchers.append(note)
+    p.kernel.pools.watchers.append(note)
     await _change_things(p, admin)
     for path, methods in p.app.openapi()["paths"].items():
         if "get" in methods and path.startswith("/api/v1/"):
             await admin.client.get(path.replace("{user_id}", str(admin.id)))
             await admin.client.get(path, params={"q": "somebody"})
     await _keep_house(p)
-    p.kernel.engines.watchers.remove(note)
+    p.kernel.pools.watchers.remove(note)
     return sent
 
 
@@ -149,16 +149,16 @@ async def _change_things(p: RunningPlatform, admin: Account) -> None:
 
 
 async def _keep_house(p: RunningPlatform) -> None:
-    engines, handlers = p.kernel.engines, p.kernel.worker().handlers
-    pool, newest = engines.commands(KERNEL), p.kernel.bus.newest
+    pools, handlers = p.kernel.pools, p.kernel.worker().handlers
+    pool, newest = pools.commands(KERNEL), p.kernel.bus.newest
     await _outbox.bury_orphans(pool, orphan_seconds=600)
     await _outbox.purge(pool, retention_days=90, keep=["x"])
     await _outbox.touch_subscriptions(pool, handlers)
     await _outbox.park_beyond(pool, handlers, newest, waited_seconds=600)
     await _outbox.revive_beyond(pool, handlers, newest)
-    await _outbox.has_suspects(engines.claims(), handlers, newest)
+    await _outbox.has_suspects(pools.claims(), handlers, newest)
     await _outbox.extend(pool, [(new_id(), new_id())], lease_seconds=1)
-    await purge_idempotency_keys(engines, 24)
+    await purge_idempotency_keys(pools, 24)
     for name in ("user_management.purge_logins", "notification.release_held_emails"):
         await p.execute(p.kernel.bus._codec.command(name, {}))
 
@@ -195,7 +195,7 @@ async def _plan(
     analyze: bool = False,
 ) -> dict[str, Any]:
     off = "off" if purpose == "claims" else "on"
-    for plan in ("seqscan", "bitmapscan", "sort"):  # as `Engines.claims` opens its connections
+    for plan in ("seqscan", "bitmapscan", "sort"):  # as `Pools.claims` opens its connections
         await connection.execute(f"SET enable_{plan} = {off}".encode())
     cursor = AsyncRawCursor(connection)
     options = "ANALYZE, " if analyze else ""

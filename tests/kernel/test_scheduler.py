@@ -18,7 +18,7 @@ LEDGER = Path(__file__).parent / "plugins" / "ledger"
 
 def scheduler_of(p: RunningPlatform) -> Scheduler:
     schedules = [schedule for declared in p.kernel.declared.values() for schedule in declared.schedules]
-    return Scheduler(p.kernel.settings, p.kernel.engines, p.clock, schedules, p.kernel._ring)
+    return Scheduler(p.kernel.settings, p.kernel.pools, p.clock, schedules, p.kernel._ring)
 
 
 async def jobs(p: RunningPlatform) -> int:
@@ -120,7 +120,7 @@ async def test_a_scheduler_whose_network_swallows_everything_no_longer_believes_
 ) -> None:
     async with black_hole(p.kernel.settings.database_url.get_secret_value()) as (url, swallow):
         settings = p.kernel.settings.model_copy(update={"database_url": SecretStr(url)})
-        scheduler = Scheduler(settings, p.kernel.engines, p.clock, (), p.kernel._ring)
+        scheduler = Scheduler(settings, p.kernel.pools, p.clock, (), p.kernel._ring)
         running = asyncio.create_task(scheduler.run())
 
         async def acts() -> bool:

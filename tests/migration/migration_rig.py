@@ -14,8 +14,8 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
-from platform_core._engines import libpq_url
 from platform_core._migrations import ModuleMigrations
+from platform_core._pools import libpq_url
 from platform_core.db import aggregate_columns, module_metadata
 from platform_core.declarations import Link
 

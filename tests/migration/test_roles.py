@@ -15,8 +15,8 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from platform_core import _audit, _migrations
-from platform_core._engines import LONGEST_NAME_BYTES, Engines, role_name
 from platform_core._migrations import ModuleMigrations, read_database_sync
+from platform_core._pools import LONGEST_NAME_BYTES, Pools, role_name
 from platform_core._uow import SqlUnitOfWork
 from platform_core.context import Context
 from platform_core.domain import Command, Event, new_id
@@ -186,11 +186,11 @@ async def test_the_one_statement_of_a_unit_of_work_runs_as_the_modules_role(
     state = read_database_sync(migrated, modules)
     with connection(migrated) as admin:
         admin.execute("INSERT INTO platform.subscriptions VALUES ('beta.hears', 'alpha.opened', 'beta')")
-    engines = Engines(settings, roles=state.roles)
+    pools = Pools(settings, roles=state.roles)
     try:
-        async with engines.reads("alpha", primary=True).connect() as reading:
+        async with pools.reads("alpha", primary=True).connect() as reading:
             assert await reading.fetch("SELECT current_user AS role") == [{"role": state.roles["alpha"]}]
-        uow = SqlUnitOfWork(engines.commands("alpha"), _Clock(), Context())
+        uow = SqlUnitOfWork(pools.commands("alpha"), _Clock(), Context())
         uow.emit(Opened(), aggregate_type="alpha.thing", aggregate_id=new_id())
         uow.later(Reminder(), key="once")
         for write in _audit.line(Context(), action="alpha.open", outcome="done", now=datetime.now(UTC)):
@@ -198,7 +198,7 @@ async def test_the_one_statement_of_a_unit_of_work_runs_as_the_modules_role(
         made = await uow.commit()
         await uow.close()
     finally:
-        await engines.close()
+        await pools.close()
     assert len(made) == 2
     assert rows(migrated, "SELECT count(*) FROM platform.deliveries") == [(2,)]
     assert rows(
@@ -210,14 +210,14 @@ async def test_a_pool_never_falls_back_to_the_logins_rights(
     settings: KernelSettings, migrated: str, modules: list[ModuleMigrations]
 ) -> None:
     roles = read_database_sync(migrated, modules).roles
-    engines = Engines(settings, roles={"platform": roles["platform"]})
+    pools = Pools(settings, roles={"platform": roles["platform"]})
     with pytest.raises(Unavailable, match="alpha has no database role"):
-        async with engines.commands("alpha").connect():
+        async with pools.commands("alpha").connect():
             pass
-    await engines.adopt(roles)
-    async with engines.commands("alpha").connect() as opened:
+    await pools.adopt(roles)
+    async with pools.commands("alpha").connect() as opened:
         assert await opened.fetch("SELECT current_user AS role") == [{"role": roles["alpha"]}]
-    await engines.close()
+    await pools.close()
 
 
 def test_a_module_without_tables_has_a_schema_and_a_role(

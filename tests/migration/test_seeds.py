@@ -17,7 +17,7 @@ import pytest
 
 import platform_core
 from platform_core import _migrations, _seeds
-from platform_core._engines import libpq_url
+from platform_core._pools import libpq_url
 from platform_core._seeds import run_seeds
 from platform_core.context import current
 from platform_core.declarations import Seed, Tier

@@ -324,7 +324,7 @@ async def test_row_85_no_role_of_the_application_rewrites_the_trail(
             statements += [f"SELECT * FROM {others[module]}", f"DELETE FROM {others[module]}"]
             statements += ["SELECT payload FROM audit.domain_events", "SELECT * FROM audit.audit_logs"]
             statements += [f"SELECT * FROM {others[module].split('.')[0]}.alembic_version"]
-        role = p.kernel.engines.roles[module]
+        role = p.kernel.pools.roles[module]
         async with await psycopg.AsyncConnection.connect(p.database_url, autocommit=True) as connection:
             await connection.execute(f'SET ROLE "{role}"'.encode())
             allowed = [

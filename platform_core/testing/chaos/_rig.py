@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 from psycopg.rows import dict_row
 
-from platform_core._engines import libpq_url
+from platform_core._pools import libpq_url
 from platform_core.testing._platform import Factory, RunningPlatform
 from platform_core.testing._plugins import PluginSource
 from platform_core.testing.chaos._crew import Crew

@@ -15,7 +15,7 @@ import httpx2
 import psycopg
 from psycopg.rows import dict_row
 
-from platform_core._engines import libpq_url
+from platform_core._pools import libpq_url
 from platform_core.testing import RunningPlatform, RunningProcess, RunPlatform, eventually
 
 DEADLINE_SECONDS = 30.0

@@ -3,7 +3,7 @@ from hashlib import sha256
 
 import pytest
 
-from platform_core._engines import Engines
+from platform_core._pools import Pools
 from platform_core.clock import SystemClock
 from platform_core.db import Cursors, Reads
 from platform_core.domain import new_id
@@ -71,7 +71,7 @@ def test_links_begin_with_the_public_url_and_the_pages_of_the_settings() -> None
         }
     )
     reads = Reads(
-        Engines(kernel), "user_management", Cursors(b"key")
+        Pools(kernel), "user_management", Cursors(b"key")
     )  # connects when it is first asked: never here
     links, link_id = PublicLinks(TOKENS, settings, kernel, reads, SystemClock()), new_id()
     token = TOKENS.make("invitation", link_id)

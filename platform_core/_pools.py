@@ -73,7 +73,7 @@ class _Key:
     purpose: str
 
 
-class Engines:
+class Pools:
     """
     Every pool of one process, made when first asked for.
 
