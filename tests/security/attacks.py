@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from platform_core.testing import RunningPlatform
 
-MODULES = ["user_management", "notification", "file_management"]
+MODULES = ["user_management", "notification", "file_management", "project_management"]
 API = "/api/v1"
 UNKNOWN = "01a20642-0c8c-7e6e-b94c-e5b378cc4910"
 """A well-formed identity of nothing."""

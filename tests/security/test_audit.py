@@ -23,6 +23,8 @@ ACTIONS: dict[str, str | None] = {
     "DELETE /api/v1/auth/sessions/{session_id}": "user_management.end_session",
     "POST /api/v1/auth/verify-email": "user_management.verify_email",
     "POST /api/v1/auth/verify-email/resend": "user_management.request_email_verification",
+    "PATCH /api/v1/comments/{comment_id}": "project_management.rewrite_comment",
+    "DELETE /api/v1/comments/{comment_id}": "project_management.delete_comment",
     "POST /api/v1/files/upload": "file_management.upload_file",
     "OPTIONS /api/v1/files/uploads": None,
     "POST /api/v1/files/uploads": "file_management.begin_upload",
@@ -47,9 +49,24 @@ ACTIONS: dict[str, str | None] = {
     "DELETE /api/v1/notifications/templates/{template_id}": "notification.delete_template",
     "POST /api/v1/notifications/templates/{template_id}/preview": None,  # shows, and changes nothing
     "POST /api/v1/platform/deliveries/{delivery_id}/retry": "platform.retry_delivery",
+    "POST /api/v1/projects": "project_management.create_project",
+    "PATCH /api/v1/projects/{project_id}": "project_management.update_project",
+    "DELETE /api/v1/projects/{project_id}": "project_management.delete_project",
+    "POST /api/v1/projects/{project_id}/expenses": "project_management.record_expense",
+    "POST /api/v1/projects/{project_id}/members": "project_management.add_member",
+    "PATCH /api/v1/projects/{project_id}/members/{user_id}": "project_management.change_role",
+    "DELETE /api/v1/projects/{project_id}/members/{user_id}": "project_management.remove_member",
+    "POST /api/v1/projects/{project_id}/milestones": "project_management.set_milestone",
+    "POST /api/v1/projects/{project_id}/tasks": "project_management.create_task",
     "POST /api/v1/roles": "user_management.create_role",
     "PATCH /api/v1/roles/{role_id}": "user_management.update_role",
     "DELETE /api/v1/roles/{role_id}": "user_management.delete_role",
+    "PATCH /api/v1/tasks/{task_id}": "project_management.update_task",
+    "DELETE /api/v1/tasks/{task_id}": "project_management.delete_task",
+    "PUT /api/v1/tasks/{task_id}/attachments/{file_id}": "project_management.attach_file",
+    "DELETE /api/v1/tasks/{task_id}/attachments/{file_id}": "project_management.detach_file",
+    "POST /api/v1/tasks/{task_id}/comments": "project_management.add_comment",
+    "POST /api/v1/tasks/{task_id}/time-entries": "project_management.log_time",
     "POST /api/v1/users": "user_management.invite_user",
     "PATCH /api/v1/users/me": "user_management.update_me",
     "POST /api/v1/users/me/password": "user_management.change_password",
@@ -118,7 +135,9 @@ async def test_row_84_every_change_has_one_line(platform: PlatformFactory) -> No
         await _accounts(audit, p, root, eve)
         await _roles_and_users(audit, root, eve)
         await _notifications(audit, p, root)
-        await _files(audit, root, await sign_up(p, "guest"))
+        guest = await sign_up(p, "guest")
+        await _files(audit, root, guest)
+        await _projects(audit, root, guest)
         assert audit.seen == {operation for operation, action in ACTIONS.items() if action}
 
 
@@ -240,6 +259,41 @@ async def _files(audit: Auditor, root: Account, guest: Account) -> None:
     await audit.call(f"PATCH {upload}", client, sent={"content": b"x"}, more=part, upload_id=upload_id)
     await audit.call(f"DELETE {upload}", client, more=tus, upload_id=upload_id)
     await audit.call(f"OPTIONS {files}/uploads", client)
+
+
+async def _projects(audit: Auditor, root: Account, guest: Account) -> None:
+    client, money = root.client, {"amount": "1", "currency": "EUR"}
+    projects, tasks = f"{API}/projects", f"{API}/tasks"
+    project = {"project_id": (await audit.call(f"POST {projects}", client, {"name": "a"})).json()["id"]}
+    one = f"{projects}/{{project_id}}"
+    await audit.call(f"PATCH {one}", client, {"name": "b"}, **project)
+    member = {"user_id": str(guest.id), "role": "viewer"}
+    await audit.call(f"POST {one}/members", client, member, **project)
+    await audit.call(f"POST {one}/members", client, member, outcome="refused", **project)
+    theirs = f"{one}/members/{{user_id}}"
+    await audit.call(f"PATCH {theirs}", client, {"role": "member"}, user_id=guest.id, **project)
+    await audit.call(f"DELETE {theirs}", client, user_id=guest.id, **project)
+    await audit.call(f"DELETE {theirs}", client, user_id=root.id, outcome="refused", **project)
+    spent = {"amount": money, "note": "x", "spent_on": "2026-11-23"}
+    await audit.call(f"POST {one}/expenses", client, spent, **project)
+    await audit.call(f"POST {one}/milestones", client, {"name": "x", "due_date": "2026-11-23"}, **project)
+    task = {
+        "task_id": (await audit.call(f"POST {one}/tasks", client, {"title": "a"}, **project)).json()["id"]
+    }
+    await audit.call(f"PATCH {tasks}/{{task_id}}", client, {"status": "in_progress"}, **task)
+    await audit.call(f"PATCH {tasks}/{{task_id}}", guest.client, {}, outcome="refused", **task)
+    worked = {"minutes": 1, "worked_on": "2026-11-23"}
+    await audit.call(f"POST {tasks}/{{task_id}}/time-entries", client, worked, **task)
+    said = await audit.call(f"POST {tasks}/{{task_id}}/comments", client, {"body": "x"}, **task)
+    comment = {"comment_id": said.json()["id"]}
+    await audit.call(f"PATCH {API}/comments/{{comment_id}}", client, {"body": "y"}, **comment)
+    await audit.call(f"DELETE {API}/comments/{{comment_id}}", client, **comment)
+    file = await client.post(f"{API}/files/upload", files={"file": ("plan.txt", b"x")})
+    attached = {"file_id": file.json()["id"], **task}
+    await audit.call(f"PUT {tasks}/{{task_id}}/attachments/{{file_id}}", client, **attached)
+    await audit.call(f"DELETE {tasks}/{{task_id}}/attachments/{{file_id}}", client, **attached)
+    await audit.call(f"DELETE {tasks}/{{task_id}}", client, **task)
+    await audit.call(f"DELETE {one}", client, **project)
 
 
 async def test_row_84_denials_are_in_the_trail(platform: PlatformFactory) -> None:

@@ -22,6 +22,9 @@ TABLE: dict[str, str] = {
     "DELETE /api/v1/auth/sessions/{session_id}": ANYBODY,
     "POST /api/v1/auth/verify-email": PUBLIC,
     "POST /api/v1/auth/verify-email/resend": ANYBODY,
+    "GET /api/v1/comments/{comment_id}": ANYBODY,
+    "PATCH /api/v1/comments/{comment_id}": ANYBODY,
+    "DELETE /api/v1/comments/{comment_id}": ANYBODY,
     "GET /api/v1/files": ANYBODY,
     "GET /api/v1/files/quota": ANYBODY,
     "POST /api/v1/files/upload": ANYBODY,
@@ -70,11 +73,39 @@ TABLE: dict[str, str] = {
     "POST /api/v1/platform/deliveries/{delivery_id}/retry": "platform:write",
     "GET /api/v1/platform/events": "platform:read",
     "GET /api/v1/platform/modules": "platform:read",
+    "GET /api/v1/projects": ANYBODY,
+    "POST /api/v1/projects": ANYBODY,
+    "GET /api/v1/projects/{project_id}": ANYBODY,
+    "PATCH /api/v1/projects/{project_id}": ANYBODY,
+    "DELETE /api/v1/projects/{project_id}": ANYBODY,
+    "GET /api/v1/projects/{project_id}/activity": ANYBODY,
+    "GET /api/v1/projects/{project_id}/expenses": ANYBODY,
+    "POST /api/v1/projects/{project_id}/expenses": ANYBODY,
+    "GET /api/v1/projects/{project_id}/members": ANYBODY,
+    "POST /api/v1/projects/{project_id}/members": ANYBODY,
+    "GET /api/v1/projects/{project_id}/members/{user_id}": ANYBODY,
+    "PATCH /api/v1/projects/{project_id}/members/{user_id}": ANYBODY,
+    "DELETE /api/v1/projects/{project_id}/members/{user_id}": ANYBODY,
+    "GET /api/v1/projects/{project_id}/milestones": ANYBODY,
+    "POST /api/v1/projects/{project_id}/milestones": ANYBODY,
+    "GET /api/v1/projects/{project_id}/tasks": ANYBODY,
+    "POST /api/v1/projects/{project_id}/tasks": ANYBODY,
+    "GET /api/v1/projects/{project_id}/timeline": ANYBODY,
     "GET /api/v1/roles": "roles:read",
     "POST /api/v1/roles": "roles:write",
     "GET /api/v1/roles/{role_id}": "roles:read",
     "PATCH /api/v1/roles/{role_id}": "roles:write",
     "DELETE /api/v1/roles/{role_id}": "roles:write",
+    "GET /api/v1/tasks/{task_id}": ANYBODY,
+    "PATCH /api/v1/tasks/{task_id}": ANYBODY,
+    "DELETE /api/v1/tasks/{task_id}": ANYBODY,
+    "GET /api/v1/tasks/{task_id}/attachments": ANYBODY,
+    "PUT /api/v1/tasks/{task_id}/attachments/{file_id}": ANYBODY,
+    "DELETE /api/v1/tasks/{task_id}/attachments/{file_id}": ANYBODY,
+    "GET /api/v1/tasks/{task_id}/comments": ANYBODY,
+    "POST /api/v1/tasks/{task_id}/comments": ANYBODY,
+    "GET /api/v1/tasks/{task_id}/time-entries": ANYBODY,
+    "POST /api/v1/tasks/{task_id}/time-entries": ANYBODY,
     "GET /api/v1/users": "users:read",
     "POST /api/v1/users": "users:write",
     "GET /api/v1/users/me": ANYBODY,
@@ -106,8 +137,8 @@ HIDDEN = {
 }
 """No answer has a field of such a name; `access_token` and `refresh_token` have two routes that answer them."""
 
-VERSIONED = re.compile(r"/(platform|files|folders)\b")
-"""Below these, `version` is something that people are told: of a module, an event, a file's content."""
+VERSIONED = re.compile(r"/(platform|files|folders|tasks)\b")
+"""Below these, `version` is something that people are told: of a module, an event, a file's content, a task."""
 
 FORBIDDEN_FIELDS = {
     "is_admin": True,

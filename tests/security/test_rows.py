@@ -9,6 +9,7 @@ PLACES = {
     "um": "plugins/user_management/tests",
     "fi": "plugins/file_management/tests",
     "no": "plugins/notification/tests",
+    "pm": "plugins/project_management/tests",
     "http": "tests/http",
     "kernel": "tests/kernel",
     "cli": "tests/cli",

@@ -89,6 +89,7 @@ def register_services() -> Services:
             queries.ListTasks: reads.list_tasks,
             queries.ListTimeEntries: reads.list_time_entries,
             queries.GetComment: reads.get_comment,
+            queries.MayRewrite: reads.may_rewrite,
             queries.ListComments: reads.list_comments,
             queries.ListExpenses: reads.list_expenses,
             queries.ListMilestones: reads.list_milestones,

@@ -144,6 +144,9 @@ async def test_rows_48_and_49_whoever_is_not_in_a_project_finds_nothing_of_it(
                 url = API + filled(path, ids)
                 answer = await person.client.request(method, url, json={"nonsense": 1})
                 assert answer.status_code == 404, (method, path, answer.text)
+            elif method == "GET":
+                answer = await person.client.get(f"{API}{filled(path, ids)}?limit=0&cursor=x")
+                assert answer.status_code == 404, (method, path, answer.text)
         assert (await person.client.get(f"{API}/projects")).json()["items"] == []
     assert await p.sql("SELECT id FROM audit.domain_events ORDER BY id") == before
     await eve.client.delete(f"{API}/projects/{ids['project']}")

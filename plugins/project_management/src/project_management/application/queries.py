@@ -110,6 +110,13 @@ class GetComment(Query[CommentView]):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MayRewrite(Query[None]):
+    """Insist that the caller may change a comment, before anything is said about their request's body."""
+
+    comment_id: CommentId
+
+
+@dataclass(frozen=True, kw_only=True)
 class ListComments(Query[Page[CommentView]]):
     """What was said about a task, newest first; `parent_id` makes threads of it."""
 

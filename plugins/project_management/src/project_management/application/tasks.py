@@ -64,19 +64,18 @@ async def create_task(
     """
     Two reads at most: the project with everything that matters in it, and who the assignee is.
 
+    A part of another task waits for whoever changes the project's tree just now, which takes a lock and a further read.
     Somebody who leaves in between is caught by a foreign key: an assignee is in the project.
     """
     user_id, draft, now = principal.require_user(), command.draft, clock.now()
-    if draft.parent_id is not None:
-        await tasks.hold_tree(command.project_id)
     found = await tasks.surroundings(
-        command.project_id, user_id, assignee_id=draft.assignee_id, parent_id=draft.parent_id
+        command.project_id, user_id, assignee_id=draft.assignee_id, parent_id=None
     )
     if found.membership is None:
         raise ProjectNotFound
     found.membership.require(Right.WORK_ON_TASKS)
-    if draft.parent_id is not None and not found.has_parent:
-        raise ParentTaskNotFound
+    if draft.parent_id is not None:
+        await _require_parent(draft.parent_id, command.project_id, user_id, tasks)
     task = Task.create(
         task_id=new_id(),
         project_id=command.project_id,
@@ -126,18 +125,13 @@ async def update_task(
     task, changes, now, user_id = opened.task, command.changes, clock.now(), access.user_id
     assignee_id = changes.get("assignee_id", task.assignee_id)
     parent_id = changes.get("parent_id", task.parent_id)
-    is_moved = parent_id is not None and parent_id != task.parent_id
-    is_handed_on = assignee_id is not None and assignee_id != task.assignee_id
-    if is_moved:
-        await tasks.hold_tree(task.project_id)
-    if is_moved or is_handed_on:
-        found = await tasks.surroundings(
-            task.project_id, user_id, assignee_id=assignee_id, parent_id=parent_id
-        )
-        if is_moved:
-            await _require_parent(found, task, parent_id, tasks)
-        if assignee_id is not None and is_handed_on:
-            await _require_assignable(found, task, assignee_id, user_id, directory)
+    if assignee_id is not None and assignee_id != task.assignee_id:
+        found = await tasks.surroundings(task.project_id, user_id, assignee_id=assignee_id, parent_id=None)
+        await _require_assignable(found, task, assignee_id, user_id, directory)
+    if parent_id is not None and parent_id != task.parent_id:
+        await _require_parent(parent_id, task.project_id, user_id, tasks)
+        if parent_id in await tasks.below(task.id):
+            raise TaskInsideItself
     task.describe(
         title=changes.get("title", task.title),
         description=changes.get("description", task.description),
@@ -168,13 +162,12 @@ async def delete_task(command: DeleteTask, access: Access, tasks: TaskRepository
     task.delete(now)
 
 
-async def _require_parent(
-    found: Surroundings, task: Task, parent_id: UUID | None, tasks: TaskRepository
-) -> None:
+async def _require_parent(parent_id: UUID, project_id: UUID, user_id: UUID, tasks: TaskRepository) -> None:
+    """Insist that a task is there to be the parent, and let nobody delete or move it until the commit."""
+    await tasks.hold_tree(project_id)
+    found = await tasks.surroundings(project_id, user_id, assignee_id=None, parent_id=parent_id)
     if not found.has_parent:
         raise ParentTaskNotFound
-    if parent_id in await tasks.below(task.id):
-        raise TaskInsideItself
 
 
 async def _require_assignable(

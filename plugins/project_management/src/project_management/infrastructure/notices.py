@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Final
 
-from notification import NotificationKind
+from notification import EMAIL, IN_APP, PUSH, NotificationKind
 from notification.hookspecs import notify_on, read_templates
 from project_management.contracts import (
     CommentAdded,
@@ -35,7 +35,7 @@ ASSIGNED: Final = NotificationKind(
         "due_date": event.due_date.isoformat() if event.due_date else "",
     },
     sample={**_SAMPLE, "due_date": "2026-12-24"},
-    channels=("in_app", "email"),
+    channels=(IN_APP, EMAIL, PUSH),
 )
 MENTIONED: Final = NotificationKind(
     name=UserMentioned.wire_name,
@@ -49,7 +49,7 @@ MENTIONED: Final = NotificationKind(
         "title": event.task_title,
     },
     sample={**_SAMPLE, "comment_id": "01a20642-0c8c-7e6e-b94c-e5b378cc4912"},
-    channels=("in_app", "email"),
+    channels=(IN_APP, EMAIL, PUSH),
 )
 COMMENTED: Final = NotificationKind(
     name=CommentAdded.wire_name,
@@ -66,7 +66,7 @@ COMMENTED: Final = NotificationKind(
         "title": event.task_title,
     },
     sample={**_SAMPLE, "comment_id": "01a20642-0c8c-7e6e-b94c-e5b378cc4912"},
-    channels=("in_app",),
+    channels=(IN_APP,),
 )
 MOVED: Final = NotificationKind(
     name=TaskStatusChanged.wire_name,
@@ -77,10 +77,10 @@ MOVED: Final = NotificationKind(
         "project_id": str(event.project_id),
         "task_id": str(event.task_id),
         "title": event.title,
-        "status": event.after,
+        "status": event.after.replace("_", " "),
     },
     sample={**_SAMPLE, "status": "review"},
-    channels=("in_app",),
+    channels=(IN_APP,),
 )
 ADDED: Final = NotificationKind(
     name=MemberAdded.wire_name,
@@ -97,7 +97,7 @@ ADDED: Final = NotificationKind(
         "project_name": "House and garden",
         "role": "member",
     },
-    channels=("in_app", "email"),
+    channels=(IN_APP, EMAIL, PUSH),
 )
 
 KINDS: Final = (ASSIGNED, MENTIONED, COMMENTED, MOVED, ADDED)

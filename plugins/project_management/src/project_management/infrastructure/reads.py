@@ -47,6 +47,7 @@ from project_management.domain import (
     CommentNotFound,
     MemberNotFound,
     Membership,
+    NotYourComment,
     ProjectNotFound,
     Right,
     TaskNotFound,
@@ -315,6 +316,9 @@ _COMMENT: Final = _seen_in(
     task_comments.c.deleted_at.is_(None),
     tasks.c.deleted_at.is_(None),
 )
+_REWRITER: Final = _COMMENT.with_only_columns(
+    task_comments.c.author_id, _ME.c.project_id, _ME.c.role, _ME.c.joined_at, maintain_column_froms=True
+)
 _BY_COMMENT: Final = (task_comments.c.id,)
 
 
@@ -323,6 +327,18 @@ async def get_comment(query: queries.GetComment, reads: Reads, principal: Princi
     if row is None:
         raise CommentNotFound
     return CommentView(**row)
+
+
+async def may_rewrite(query: queries.MayRewrite, reads: Reads, principal: Principal) -> None:
+    user_id = principal.require_user()
+    row = await reads.one(_REWRITER, {"comment": query.comment_id, "user": user_id})
+    if row is None:
+        raise CommentNotFound
+    Membership(
+        project_id=row["project_id"], user_id=user_id, role=row["role"], joined_at=row["joined_at"]
+    ).require(Right.WORK_ON_TASKS)
+    if row["author_id"] != user_id:
+        raise NotYourComment
 
 
 async def list_comments(query: queries.ListComments, reads: Reads, principal: Principal) -> Page[CommentView]:

@@ -13,7 +13,6 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from platform_core.db import AggregateMap, Repository, UnitOfWork, where
-from platform_core.errors import ConcurrentUpdate
 from project_management.application.ports import (
     Figures,
     Happening,
@@ -153,6 +152,7 @@ class SqlMemberRepository:
         )
 
     def remove(self, membership: Membership, now: datetime) -> None:
+        # the foreign key would take them away, too, and does so from what was assigned a moment ago
         theirs = (tasks.c.project_id == membership.project_id, tasks.c.assignee_id == membership.user_id)
         self._uow.write(
             update(tasks).where(*theirs).values(assignee_id=None, updated_at=now, version=tasks.c.version + 1)
@@ -161,8 +161,6 @@ class SqlMemberRepository:
             delete(project_members).where(*_unchanged(membership)),
             expect=1,
             resource=(PROJECTS.name, membership.project_id),
-            # a task was assigned to them meanwhile: look again
-            constraints={"fk_tasks_assignee_id_project_members": ConcurrentUpdate},
         )
 
 

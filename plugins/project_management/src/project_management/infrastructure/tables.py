@@ -114,6 +114,7 @@ tasks = Table(
         ["project_id", "assignee_id"],
         [project_members.c.project_id, project_members.c.user_id],
         name="fk_tasks_assignee_id_project_members",
+        ondelete="SET NULL (assignee_id)",
     ),
     ForeignKeyConstraint(
         ["project_id", "parent_id"],

@@ -8,13 +8,15 @@ from platform_core.domain import Page
 from platform_core.http import Ask, Execute, PageParams, Router
 from project_management.application.attachments import AttachFile, DetachFile, ListAttachments
 from project_management.contracts import AttachmentView
-from project_management.domain import BorrowedFile, FileNotReadable, RoleTooLow, TaskNotFound
+from project_management.domain import BorrowedFile, FileNotReadable, Right, RoleTooLow, TaskNotFound
+from project_management.presentation.visibility import with_task
 
 router = Router()
 
 
 @router.get(
     "/tasks/{task_id}/attachments",
+    visible=with_task(Right.READ),
     raises=(TaskNotFound,),
     summary="List the files of a task, newest first",
 )

@@ -16,7 +16,7 @@ from project_management.application.comments import (
     OtherWords,
     RewriteComment,
 )
-from project_management.application.queries import GetComment, ListComments
+from project_management.application.queries import GetComment, ListComments, MayRewrite
 from project_management.contracts import CommentView
 from project_management.domain import (
     CommentNotFound,
@@ -31,8 +31,8 @@ from project_management.presentation.visibility import with_task
 router = Router()
 
 
-def _is_there(path: Mapping[str, Any]) -> GetComment:
-    return GetComment(comment_id=path["comment_id"])
+def _is_theirs(path: Mapping[str, Any]) -> MayRewrite:
+    return MayRewrite(comment_id=path["comment_id"])
 
 
 @router.post(
@@ -48,6 +48,7 @@ async def add_comment(task_id: UUID, draft: CommentDraft, execute: Execute) -> C
 
 @router.get(
     "/tasks/{task_id}/comments",
+    visible=with_task(Right.READ),
     raises=(TaskNotFound,),
     summary="List what was said about a task, newest first",
 )
@@ -62,7 +63,7 @@ async def get_comment(comment_id: UUID, ask: Ask) -> CommentView:
 
 @router.patch(
     "/comments/{comment_id}",
-    visible=_is_there,
+    visible=_is_theirs,
     raises=(CommentNotFound, RoleTooLow, NotYourComment, InvalidInput),
     summary="Say it in other words; for who wrote it",
 )

@@ -27,6 +27,7 @@ router = Router()
 
 @router.get(
     "/projects/{project_id}/members",
+    visible=in_project(Right.READ),
     raises=(ProjectNotFound,),
     summary="List who is in a project, the latest first",
 )

@@ -29,6 +29,7 @@ async def record_expense(project_id: UUID, spent: Spent, execute: Execute) -> Ex
 
 @router.get(
     "/projects/{project_id}/expenses",
+    visible=in_project(Right.READ),
     raises=(ProjectNotFound,),
     summary="List what a project cost, newest first",
 )
@@ -49,6 +50,7 @@ async def set_milestone(project_id: UUID, goal: Goal, execute: Execute) -> Miles
 
 @router.get(
     "/projects/{project_id}/milestones",
+    visible=in_project(Right.READ),
     raises=(ProjectNotFound,),
     summary="List the milestones of a project, the earliest day first",
 )

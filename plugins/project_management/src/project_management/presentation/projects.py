@@ -57,6 +57,7 @@ async def delete_project(project_id: UUID, execute: Execute) -> None:
 
 @router.get(
     "/projects/{project_id}/timeline",
+    visible=in_project(Right.READ),
     raises=(ProjectNotFound,),
     summary="List tasks and milestones over time, the earliest first",
 )
@@ -66,6 +67,7 @@ async def get_timeline(project_id: UUID, page: PageParams, ask: Ask) -> Page[Tim
 
 @router.get(
     "/projects/{project_id}/activity",
+    visible=in_project(Right.READ),
     raises=(ProjectNotFound,),
     summary="List what happened in a project, newest first",
 )

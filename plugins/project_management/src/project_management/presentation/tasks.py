@@ -42,6 +42,7 @@ async def create_task(project_id: UUID, draft: TaskDraft, execute: Execute) -> T
 
 @router.get(
     "/projects/{project_id}/tasks",
+    visible=in_project(Right.READ),
     raises=(ProjectNotFound,),
     summary="List or search the tasks of a project, newest first",
 )
@@ -101,6 +102,7 @@ async def log_time(task_id: UUID, worked: WorkedTime, execute: Execute) -> TimeE
 
 @router.get(
     "/tasks/{task_id}/time-entries",
+    visible=with_task(Right.READ),
     raises=(TaskNotFound,),
     summary="List the time that was worked on a task, newest first",
 )

@@ -48,6 +48,7 @@ def upgrade() -> None:
             ["project_id", "assignee_id"],
             ["project_management.project_members.project_id", "project_management.project_members.user_id"],
             name="fk_tasks_assignee_id_project_members",
+            ondelete="SET NULL (assignee_id)",
         ),
         sa.ForeignKeyConstraint(
             ["project_id", "parent_id"],
