@@ -63,10 +63,10 @@ async def test_no_statement_reads_a_whole_large_table(p: RunningPlatform, eve: A
         if module == "project_management":
             sent.setdefault(sql, list(values))
 
-    p.kernel.engines.watchers.append(note)
+    p.kernel.pools.watchers.append(note)
     await _use_everything(eve, ben)
     await p.deliver()
-    p.kernel.engines.watchers.remove(note)
+    p.kernel.pools.watchers.remove(note)
     async with await psycopg.AsyncConnection.connect(p.database_url, autocommit=True) as connection:
         for statement in _FILL:
             values = {"eve": eve.id, "ben": ben.id}
