@@ -36,15 +36,16 @@ _UNNAMED: Final = re.compile(r"Task-\d+")
 
 
 @contextlib.asynccontextmanager
-async def watchdog(stuck_seconds: float, metrics: Metrics) -> AsyncIterator[None]:
+async def watchdog(stuck_seconds: float, metrics: Metrics, *, ends: bool = True) -> AsyncIterator[None]:
     """
     Watch the running event loop for as long as the block lasts.
 
     Args:
         stuck_seconds: a loop that did nothing for so long is stuck; every thread's stack is written to stderr.
         metrics: where it is counted how late the loop was, and which task it ran then.
+        ends: a stuck process is ended, so that its supervisor starts another; otherwise it is only told.
     """
-    watch = _Watch(asyncio.get_running_loop(), stuck_seconds, metrics)
+    watch = _Watch(asyncio.get_running_loop(), stuck_seconds, metrics, ends)
     watch.start()
     try:
         yield
@@ -71,8 +72,10 @@ class _Watch:
     Looks are counted, not seconds: while the whole process is suspended neither side gets on.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, stuck_seconds: float, metrics: Metrics) -> None:
-        self._loop, self._stuck_seconds, self._metrics = loop, stuck_seconds, metrics
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, stuck_seconds: float, metrics: Metrics, ends: bool
+    ) -> None:
+        self._loop, self._stuck_seconds, self._metrics, self._ends = loop, stuck_seconds, metrics, ends
         self._loop_thread = threading.get_ident()
         self._over = threading.Event()
         self._beats = 0
@@ -123,8 +126,10 @@ class _Watch:
                 self._suspect = self._running(was_asleep=is_in_time)
             elif misses > 3 and is_in_time and (suspect := self._suspect) is not None:
                 self._suspect = suspect._replace(was_asleep=True)
-            if misses > allowed:
-                self._end(self._running(was_asleep=True))
+            if misses == allowed + 1:
+                self._tell(self._running(was_asleep=True))
+                if self._ends:
+                    os._exit(EXIT_STUCK)
 
     def _running(self, *, was_asleep: bool) -> _Suspect:
         """Tell what the loop's thread is at; it may go on while we look."""
@@ -139,15 +144,15 @@ class _Watch:
             frame = frame.f_back
         return " < ".join(places)
 
-    def _end(self, suspect: _Suspect) -> None:
+    def _tell(self, suspect: _Suspect) -> None:
+        end = "; this process ends itself" if self._ends else ""
         message = (
-            f"The event loop has done nothing for {self._stuck_seconds:g} s; this process ends itself."
+            f"The event loop has done nothing for {self._stuck_seconds:g} s{end}."
             f" It was at: {suspect.task}. Where it is stuck:\n"
         )
         os.write(2, message.encode())
         with contextlib.suppress(Exception):
             faulthandler.dump_traceback(file=sys.__stderr__ or 2, all_threads=True)
-        os._exit(EXIT_STUCK)
 
 
 def _name(task: asyncio.Task[Any]) -> str:

@@ -200,6 +200,7 @@ class _Application:
     async def run(self) -> None:
         """Start everything in order, say so, and run until the end."""
         from platform_core import serve
+        from platform_core._watchdog import watchdog
 
         async with self._mail_catcher() as catcher:
             if catcher is not None:
@@ -219,7 +220,10 @@ class _Application:
                     parts.append(serve.side_part("mails", catcher.app, mails))
                 self._lifetime.started()
                 self._greet(kernel, http_url(mails) if mails else None)
-                await serve.run_parts(parts, self._lifetime)
+                # who stands at a breakpoint is not to lose the process
+                stuck_seconds = kernel.settings.lease_seconds * serve.STUCK_LEASES
+                async with watchdog(stuck_seconds, kernel.metrics, ends=False):
+                    await serve.run_parts(parts, self._lifetime)
 
     @contextlib.asynccontextmanager
     async def _mail_catcher(self) -> Any:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from platform_core.testing import RunningProcess, RunPlatform, run_process
+from platform_core.testing import PluginSource, RunningProcess, RunPlatform, plugins_installed, run_process
 
 if TYPE_CHECKING:
     from conftest import CommandLine
@@ -238,11 +238,43 @@ def test_only_the_wanted_modules_are_there(dev: Dev, home: Path) -> None:
         assert "notification" not in modules
 
 
+BLOCKER = """
+import time
+
+from platform_core import hookimpl
+from platform_core.http import Router
+
+router = Router()
+
+
+@router.get("/blocker", public=True, summary="Hold everything up")
+async def block() -> str:
+    time.sleep(2)
+    return "at last"
+
+
+@hookimpl
+def register_routes():
+    return [router]
+"""
+
+
+def test_who_holds_everything_up_is_told_and_keeps_the_process(dev: Dev, home: Path, tmp_path: Path) -> None:
+    """A developer stands at a breakpoint for as long as it takes."""
+    manifest = 'title = "B"\npaths = ["/blocker"]\n'
+    plugin = PluginSource(name="blocker", files={"plugin.py": BLOCKER}, manifest=manifest)
+    with plugins_installed(plugin, into=tmp_path / "plugins") as paths:
+        path = {"PYTHONPATH": ":".join(map(str, paths)), "PLATFORM_LEASE_SECONDS": "0.4"}
+        with dev(home, "--modules", "blocker", **path) as process:
+            assert get(f"{api(process)}/api/v1/blocker") == b'"at last"'
+            assert "has done nothing for 1.2 s. It was at: GET /api/v1/blocker." in process.output
+            assert "in block" in process.output
+            assert process.terminate() == 0
+
+
 def test_change_of_the_source_restarts_the_application_and_keeps_the_servers(
     dev: Dev, home: Path, tmp_path: Path
 ) -> None:
-    from platform_core.testing import PluginSource, plugins_installed
-
     plugin = PluginSource(name="changing", files={"plugin.py": "print('it says one', flush=True)\n"})
     with plugins_installed(plugin, into=tmp_path / "plugins") as paths:
         with dev(home, "--reload", PYTHONPATH=":".join(map(str, paths))) as process:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
+import os
 import struct
 import time
 import zlib
@@ -50,6 +53,22 @@ async def test_b44_a_picture_with_too_many_pixels_fails_quickly_and_costs_nothin
     [event] = await p.events(FileProcessed)
     assert event.error == "rejected: too many pixels"
     assert (await eve.client.get(f"{API}/{file['id']}/content")).content == content
+
+
+async def test_a_signal_at_the_terminal_does_not_reach_the_process_of_a_picture(
+    p: RunningPlatform, eve: Account
+) -> None:
+    await upload(eve.client, "eve.png", picture(kind="PNG"))
+    delivering = asyncio.create_task(p.deliver())
+    groups: set[int] = set()
+    while not delivering.done():
+        for child in await asyncio.to_thread(psutil.Process().children):
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                if any(part.endswith("thumbnailer.py") for part in child.cmdline()):
+                    groups.add(os.getpgid(child.pid))
+        await asyncio.sleep(0.005)
+    assert groups
+    assert os.getpgid(0) not in groups
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ class Thumbnails:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env={},
+                start_new_session=True,  # Ctrl-C is for us, who end in order; it would reach our whole group
             )
         try:
             async with asyncio.timeout(settings.thumbnail_timeout_seconds):
