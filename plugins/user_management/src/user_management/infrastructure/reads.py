@@ -71,6 +71,7 @@ _PROFILES: Final = select(*_PROFILE).where(users.c.deleted_at.is_(None))
 _PROFILE_BY_ID: Final = _PROFILES.where(users.c.id == bindparam("id"))
 _PROFILES_BY_IDS: Final = _PROFILES.where(users.c.id == any_(bindparam("ids", type_=ARRAY(Uuid))))
 _ROLES: Final = select(*_ROLE).where(roles.c.deleted_at.is_(None))
+_ROLE_BY_ID: Final = _ROLES.where(roles.c.id == bindparam("id"))
 
 
 async def get_user(query: GetUser, reads: Reads) -> UserView:
@@ -113,7 +114,7 @@ async def list_sessions(
 
 
 async def get_role(query: GetRole, reads: Reads) -> RoleView:
-    row = await reads.one(_ROLES.where(roles.c.id == query.role_id))
+    row = await reads.one(_ROLE_BY_ID, {"id": query.role_id})
     if row is None:
         raise RoleNotFound
     return RoleView(**row)
