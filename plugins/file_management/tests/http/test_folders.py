@@ -54,6 +54,8 @@ async def test_a_folder_name_is_there_once_beside_its_siblings(eve: Account, ben
         assert (answer.status_code, answer.json()["type"]) == (409, "/problems/folder-name-taken")
     await folder(eve, "a", top)
     await folder(ben, "a")
+    await upload(eve.client, "a")  # nothing is found by a path, so a file may be called the same
+    assert sorted(await names_in(eve, "root")) == [("file", "a"), ("folder", "a")]
     for name in ("", "a/b", "..", "x" * 256, "a\u0000b"):
         assert (await eve.client.post(FOLDERS, json={"name": name})).status_code == 422, name
 
