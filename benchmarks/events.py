@@ -23,7 +23,7 @@ from psycopg.types.json import Jsonb
 
 from benchmarks.ground import Ground
 from benchmarks.sides import FLOOR, OURS
-from platform_core.tasks import QUEUE
+from platform_core._broker import QUEUE
 from platform_core.testing import run_process
 
 EVENTS_COUNT: Final = 5000

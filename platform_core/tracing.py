@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-from collections.abc import Iterator, Mapping
+import functools
+import importlib.util
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import structlog
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -23,6 +25,8 @@ Of the traces that begin here, unless OTEL_TRACES_SAMPLER says otherwise.
 
 The SDK's own default, all of them, costs more than the work that they tell of (docs/performance.md).
 """
+
+_EXPORTER: Final = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 
 _tracer = trace.get_tracer("platform_core")
 _propagator = TraceContextTextMapPropagator()
@@ -45,8 +49,11 @@ def configure(service: str, environment: Mapping[str, str]) -> TracerProvider | 
     )
     if not wanted or environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return None
-    exporter = _exporter()
-    if exporter is None:
+    if not _is_installed(_EXPORTER):
+        logger.warning(
+            "an OTLP endpoint is set, but its exporter is not installed",
+            hint="pip install platform-core[otlp]",
+        )
         return None
     attributes = {
         "service.name": environment.get("OTEL_SERVICE_NAME", service),
@@ -57,7 +64,7 @@ def configure(service: str, environment: Mapping[str, str]) -> TracerProvider | 
         None if environment.get("OTEL_TRACES_SAMPLER") else ParentBased(TraceIdRatioBased(SAMPLED_RATIO))
     )
     provider = TracerProvider(resource=Resource.create(attributes), sampler=sampler)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
+    provider.add_span_processor(BatchSpanProcessor(_LateExporter()))
     trace.set_tracer_provider(provider)
     return provider
 
@@ -125,14 +132,26 @@ def _span(name: str, traceparent: str | None) -> Iterator[str | None]:
         yield traceparent_of(current) if current.is_recording() else traceparent
 
 
-def _exporter() -> SpanExporter | None:
+def _is_installed(module: str) -> bool:
     try:
-        module = importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
-    except ImportError:
-        logger.warning(
-            "an OTLP endpoint is set, but its exporter is not installed",
-            hint="pip install platform-core[otlp]",
-        )
-        return None
-    exporter: SpanExporter = module.OTLPSpanExporter()
-    return exporter
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # a package above it
+        return False
+
+
+class _LateExporter(SpanExporter):
+    """OTLP over HTTP, imported by the thread that sends the first spans: a start need not wait for it."""
+
+    @functools.cached_property
+    def _exporter(self) -> SpanExporter:
+        exporter: SpanExporter = importlib.import_module(_EXPORTER).OTLPSpanExporter()
+        return exporter
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return self._exporter.export(spans)
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
