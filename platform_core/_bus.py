@@ -82,7 +82,7 @@ class Bus:
     ) -> None:
         self._pools, self._clock = pools, clock
         self._commands, self._queries = commands, queries
-        self.subscribers, self.tasks, self._codec = subscribers, tasks, codec
+        self.subscribers, self.tasks, self.codec = subscribers, tasks, codec
         self.newest = codec.newest
         self._ring, self._forget = ring, forget
 
@@ -160,7 +160,7 @@ class Bus:
                 await self._handle_event(delivery, context)
 
     async def _run_job(self, delivery: Delivery) -> None:
-        command = self._codec.command(delivery.handler, delivery.payload)
+        command = self.codec.command(delivery.handler, delivery.payload)
 
         async def finish(result: Any, uow: SqlUnitOfWork) -> None:
             if not isinstance(result, Refused):  # a refused attempt keeps its traces but is repeated
@@ -172,7 +172,7 @@ class Bus:
 
     async def _handle_event(self, delivery: Delivery, context: Context) -> None:
         subscriber = self.subscribers[delivery.handler]
-        event = self._codec.event(delivery.event_name or "", delivery.event_version or 0, delivery.payload)
+        event = self.codec.event(delivery.event_name or "", delivery.event_version or 0, delivery.payload)
         uow = self._unit_of_work(subscriber.handler.module, context)
         try:
             async with asyncio.timeout(subscriber.subscription.timeout_seconds):

@@ -12,7 +12,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
@@ -390,9 +390,14 @@ class EventCodec:
     """
 
     def __init__(self, events: Mapping[str, type[Event]], commands: Mapping[str, type[Command[Any]]]) -> None:
-        self._events = {name: (event, TypeAdapter(event)) for name, event in events.items()}
+        self._events, self._commands = dict(events), dict(commands)
         self.newest = {name: event.wire_version for name, event in events.items()}
-        self._commands = {name: TypeAdapter(command) for name, command in commands.items()}
+        self._adapters: dict[type[Any], TypeAdapter[Any]] = {}
+
+    def prepare(self) -> None:
+        """Make every reader now, as a worker does before it begins; who reads nothing, such as an API, needs none."""
+        for shape in (*self._events.values(), *self._commands.values()):
+            self._adapter(shape)
 
     def event(self, name: str, version: int, payload: Mapping[str, Any]) -> Event:
         """
@@ -403,7 +408,7 @@ class EventCodec:
         """
         if version > self.newest.get(name, 0):
             raise Unparsable(f"{BEYOND}: {name} of version {version}")
-        event, adapter = self._events[name]
+        event = self._events[name]
         data = _fields(name, payload)
         for step in range(version, event.wire_version):
             upcast = event.upcasters.get(step)
@@ -414,7 +419,7 @@ class EventCodec:
             except Exception as error:  # an upcaster takes for granted that its fields are there
                 raise Unparsable(f"{name} version {step} does not fit its upcaster: {error!r}") from error
         try:
-            return adapter.validate_python(data)
+            return cast("Event", self._adapter(event).validate_python(data))
         except ValidationError as error:
             fields = ", ".join(sorted({str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}))
             raise Unparsable(f"{name} version {version} does not fit its class: {fields}") from error
@@ -424,9 +429,17 @@ class EventCodec:
         if name not in self._commands:
             raise Unparsable(f"this build knows no task {name}")
         try:
-            return self._commands[name].validate_python(_fields(name, payload))
+            command = self._adapter(self._commands[name]).validate_python(_fields(name, payload))
+            return cast("Command[Any]", command)
         except ValidationError as error:
             raise Unparsable(f"the stored {name} does not fit its class") from error
+
+
+    def _adapter(self, shape: type[Any]) -> TypeAdapter[Any]:
+        adapter = self._adapters.get(shape)
+        if adapter is None:
+            adapter = self._adapters[shape] = TypeAdapter(shape)
+        return adapter
 
 
 def _fields(name: str, payload: object) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncRawCursor
 from psycopg.pq import TransactionStatus
+from psycopg.pq.abc import PGresult
 from psycopg.rows import tuple_row
 from sqlalchemy.sql import Executable
 
@@ -42,7 +43,7 @@ class Connection:
         """Run one statement and return its rows, by column name."""
         ready = written(statement, values)
         cursor = await self._execute(ready.sql, ready.values)
-        columns = ready.columns or [column.name for column in cursor.description or ()]
+        columns = ready.columns or _columns(cursor.pgresult)
         rows = [dict(zip(columns, row, strict=True)) for row in await cursor.fetchall()]
         for name, load in ready.loaders:
             for row in rows:
@@ -153,6 +154,13 @@ class Pool:
         except BaseException:
             raw.pgconn.finish()  # interrupted: closing is what rolls back then
             raise
+
+
+def _columns(result: PGresult | None) -> list[str]:
+    """Return the names alone; a cursor's `description` looks up every column's type as well."""
+    if result is None:
+        return []
+    return [(result.fname(number) or b"").decode() for number in range(result.nfields)]
 
 
 class Lent:

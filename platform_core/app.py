@@ -266,6 +266,7 @@ class Kernel:
 
     def worker(self) -> Worker:
         """Return a worker for every handler and task; run it inside `running(listen=worker.wake)`."""
+        self.bus.codec.prepare()
         return Worker(self.settings, self.pools, self.bus, self.metrics)
 
     def scheduler(self) -> Scheduler:
