@@ -31,7 +31,7 @@ from project_management.application import (
     time_entries,
 )
 from project_management.contracts import EVENTS
-from project_management.infrastructure import reads, repositories, tables
+from project_management.infrastructure import reads, repositories, tables, timeline
 from project_management.infrastructure.attached_files import AttachedFiles
 from project_management.seeds import SEEDS
 
@@ -93,7 +93,7 @@ def register_services() -> Services:
             queries.ListComments: reads.list_comments,
             queries.ListExpenses: reads.list_expenses,
             queries.ListMilestones: reads.list_milestones,
-            queries.GetTimeline: reads.get_timeline,
+            queries.GetTimeline: timeline.get_timeline,
             queries.ListActivity: reads.list_activity,
             **_file_queries(),
         },

@@ -14,18 +14,12 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
-    Date,
     FromClause,
     Select,
     Text,
     Uuid,
     bindparam,
-    cast,
-    func,
-    literal_column,
-    null,
     select,
-    union_all,
 )
 
 from platform_core.db import Reads, where
@@ -41,7 +35,6 @@ from project_management.contracts import (
     ProjectView,
     TaskView,
     TimeEntryView,
-    TimelineEntryView,
 )
 from project_management.domain import (
     CommentNotFound,
@@ -100,7 +93,7 @@ def on_task(statement: Select[Any], table: FromClause) -> Select[Any]:
 # ── Rights ───────────────────────────────────────────────────────────────────────────────────────
 
 _MEMBERSHIP: Final = select(_ME.c.project_id, _ME.c.user_id, _ME.c.role, _ME.c.joined_at)
-_IN_PROJECT: Final = (
+IN_PROJECT: Final = (
     _MEMBERSHIP.join(projects, projects.c.id == _ME.c.project_id)
     .where(_ME.c.project_id == _PROJECT_ID, where(visible_to(_USER_ID), _ME))
     .where(projects.c.deleted_at.is_(None))
@@ -115,7 +108,7 @@ _WITH_TASK: Final = (
 
 
 async def may_in_project(query: queries.MayInProject, reads: Reads, principal: Principal) -> None:
-    row = await reads.one(_IN_PROJECT, {"project": query.project_id, "user": principal.require_user()})
+    row = await reads.one(IN_PROJECT, {"project": query.project_id, "user": principal.require_user()})
     if row is None:
         raise ProjectNotFound
     Membership(**row).require(query.right)
@@ -128,9 +121,10 @@ async def may_with_task(query: queries.MayWithTask, reads: Reads, principal: Pri
     Membership(**row).require(query.right)
 
 
-async def _of_project(
+async def of_project(
     page: Page[V], request: PageRequest, project_id: UUID, reads: Reads, principal: Principal
 ) -> Page[V]:
+    """Return a page of what is in a project; an empty one only to those who may know of the project."""
     if not page.items and request.cursor is None:
         question = queries.MayInProject(project_id=project_id, right=Right.READ)
         await may_in_project(question, reads, principal)
@@ -199,7 +193,7 @@ async def list_members(query: queries.ListMembers, reads: Reads, principal: Prin
     page = await reads.page(
         _MEMBERS, query.page, lambda row: MemberView(**row), order=_BY_JOINING, values=values
     )
-    return await _of_project(page, query.page, query.project_id, reads, principal)
+    return await of_project(page, query.page, query.project_id, reads, principal)
 
 
 async def get_member(query: queries.GetMember, reads: Reads, principal: Principal) -> MemberView:
@@ -262,7 +256,7 @@ async def list_tasks(query: queries.ListTasks, reads: Reads, principal: Principa
     values: dict[str, Any] = {"project": query.project_id, "user": principal.require_user()}
     values |= {name: value for name, value in filters.items() if value is not None}
     page = await reads.page(statement, query.page, _task, order=_BY_TASK, values=values)
-    return await _of_project(page, query.page, query.project_id, reads, principal)
+    return await of_project(page, query.page, query.project_id, reads, principal)
 
 
 def _literally(text: str | None) -> str | None:
@@ -370,7 +364,7 @@ _BY_EXPENSE: Final = (expenses.c.id,)
 async def list_expenses(query: queries.ListExpenses, reads: Reads, principal: Principal) -> Page[ExpenseView]:
     values = {"project": query.project_id, "user": principal.require_user()}
     page = await reads.page(_EXPENSES, query.page, _expense, order=_BY_EXPENSE, values=values)
-    return await _of_project(page, query.page, query.project_id, reads, principal)
+    return await of_project(page, query.page, query.project_id, reads, principal)
 
 
 _MILESTONES: Final = _in_project(
@@ -399,51 +393,7 @@ async def list_milestones(
         ascending=True,
         values=values,
     )
-    return await _of_project(page, query.page, query.project_id, reads, principal)
-
-
-_TIMELINE_TASKS: Final = _in_project(
-    select(
-        tasks.c.timeline_on.label("on"),
-        tasks.c.id,
-        literal_column("'task'", Text).label("kind"),
-        tasks.c.title,
-        cast(func.timezone("UTC", tasks.c.created_at), Date).label("starts_on"),
-        tasks.c.status,
-        tasks.c.assignee_id,
-    ),
-    tasks,
-).where(tasks.c.deleted_at.is_(None))
-_TIMELINE_MILESTONES: Final = _in_project(
-    select(
-        milestones.c.due_date,
-        milestones.c.id,
-        literal_column("'milestone'", Text),
-        milestones.c.name,
-        cast(null(), Date),
-        cast(null(), Text),
-        cast(null(), Uuid),
-    ),
-    milestones,
-).where(milestones.c.deleted_at.is_(None))
-_ENTRIES: Final = union_all(_TIMELINE_TASKS, _TIMELINE_MILESTONES).subquery("entries")
-_TIMELINE: Final = select(_ENTRIES)
-_BY_DAY: Final = (_ENTRIES.c.on, _ENTRIES.c.id)
-
-
-async def get_timeline(
-    query: queries.GetTimeline, reads: Reads, principal: Principal
-) -> Page[TimelineEntryView]:
-    values = {"project": query.project_id, "user": principal.require_user()}
-    page = await reads.page(
-        _TIMELINE,
-        query.page,
-        lambda row: TimelineEntryView(**row),
-        order=_BY_DAY,
-        ascending=True,
-        values=values,
-    )
-    return await _of_project(page, query.page, query.project_id, reads, principal)
+    return await of_project(page, query.page, query.project_id, reads, principal)
 
 
 _ACTIVITY: Final = _in_project(
@@ -467,7 +417,7 @@ async def list_activity(
     page = await reads.page(
         _ACTIVITY, query.page, lambda row: ActivityView(**row), order=_BY_EVENT, values=values
     )
-    return await _of_project(page, query.page, query.project_id, reads, principal)
+    return await of_project(page, query.page, query.project_id, reads, principal)
 
 
 # ── Views ────────────────────────────────────────────────────────────────────────────────────────
