@@ -142,14 +142,7 @@ class Bus:
             LeaseLost: another worker has it; nothing was stored.
             Exception: whatever the handler raised; nothing was stored, repeat it.
         """
-        context = Context(
-            request_id=str(delivery.id),
-            correlation_id=delivery.correlation_id,
-            causation_id=delivery.event_id or delivery.id,
-            principal=Principal(user_id=delivery.actor_id, label=delivery.actor_label),
-            traceparent=delivery.traceparent,
-            primary_reads=True,
-        )
+        context = context_of(delivery)
         with (
             span(f"deliver {delivery.handler}", context.traceparent) as traceparent,
             bind(replace(context, traceparent=traceparent)) as context,
@@ -254,3 +247,15 @@ class Bus:
 
     def _unit_of_work(self, module: str, context: Context) -> SqlUnitOfWork:
         return SqlUnitOfWork(self._pools.commands(module), self._clock, context)
+
+
+def context_of(delivery: Delivery) -> Context:
+    """Return what is known of whoever caused a delivery; what it does, it does in their name."""
+    return Context(
+        request_id=str(delivery.id),
+        correlation_id=delivery.correlation_id,
+        causation_id=delivery.event_id or delivery.id,
+        principal=Principal(user_id=delivery.actor_id, label=delivery.actor_label),
+        traceparent=delivery.traceparent,
+        primary_reads=True,
+    )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from platform_core._declared import Declared
 from platform_core._discovery import KERNEL, Hooks, Plugin
-from platform_core.domain import Event
+from platform_core._sagas import command_of
+from platform_core.declarations import Saga
+from platform_core.domain import Command, Event
 from platform_core.errors import (
     ForbiddenInteraction,
     HookFailed,
@@ -40,11 +43,14 @@ class Checks:
             self._check_messages(plugin, declared)
             self._check_interactions(plugin, declared)
             self._check_tasks(plugin, declared)
+            for saga in declared.sagas:
+                self._check_saga(plugin, saga)
             self._check_migrations(plugin, declared)
         from platform_core._health import OWN_CHECKS
 
         self._check_unique("permission", lambda d: [p.name for p in d.permissions])
         self._check_unique("handler name", lambda d: [s.name for s in d.subscriptions])
+        self._check_unique("saga", lambda d: [saga.handler for saga in d.sagas])
         self._check_unique("health check", lambda d: [check.name for check in d.health_checks], OWN_CHECKS)
         self._check_unique("authentication scheme", _schemes)
         self._check_events()
@@ -55,6 +61,7 @@ class Checks:
         names = [
             *(("subscription", s.name) for s in declared.subscriptions),
             *(("schedule", s.name) for s in declared.schedules),
+            *(("saga", s.name) for s in declared.sagas),
         ]
         for what, name in names:
             if not name.startswith(f"{plugin.name}."):
@@ -105,6 +112,38 @@ class Checks:
                 self._fail(
                     plugin, MissingService(plugin.name, problem, "add a Task for it to register_tasks")
                 )
+
+    def _check_saga(self, plugin: Plugin, saga: Saga) -> None:
+        names = [step.name for step in saga.steps]
+        if not names or len(set(names)) < len(names):
+            problem = f"the saga {saga.name} has no steps, or two of one name"
+            self._fail(plugin, HookFailed(plugin.name, problem, "give each step a name of its own"))
+        for step in saga.steps:
+            for function in (step.action, step.compensation):
+                if function is not None:
+                    self._check_step(plugin, f"{saga.name}, step {step.name}", command_of(function))
+
+    def _check_step(self, plugin: Plugin, where: str, command: type[Command[Any]] | None) -> None:
+        """Only what a module publishes may be executed by others' sagas, and only where the manifest says so."""
+        if command is None:
+            problem = f"{where}: nothing says which command it makes"
+            hint = "annotate what its function returns: `-> TakePayment`"
+            self._fail(plugin, MissingService(plugin.name, problem, hint))
+            return
+        owner = command.__module__.partition(".")[0]
+        handles = owner in self._declared and command in self._declared[owner].services.commands
+        if not handles:
+            problem = f"{where}: nobody handles {command.wire_name}"
+            hint = "add it to the commands of register_services, or install the module that does"
+            self._fail(plugin, MissingService(plugin.name, problem, hint))
+        elif owner != plugin.name and owner not in plugin.manifest.sagas:
+            problem = f"{where}: plugin.toml does not let its sagas execute commands of {owner}"
+            self._fail(
+                plugin, ForbiddenInteraction(plugin.name, problem, f'add "{owner}" to sagas, if wanted')
+            )
+        elif owner != plugin.name and not command.__module__.startswith(f"{owner}.contracts"):
+            problem = f"{where}: {owner} keeps {command.wire_name} to itself"
+            self._fail(plugin, ForbiddenInteraction(plugin.name, problem, "use what its contracts offer"))
 
     def _check_migrations(self, plugin: Plugin, declared: Declared) -> None:
         metadata = declared.migrations.metadata if declared.migrations else None

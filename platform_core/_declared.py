@@ -18,6 +18,7 @@ from platform_core.declarations import (
     HealthCheck,
     Migrations,
     Permission,
+    Saga,
     Schedule,
     Seed,
     Services,
@@ -38,6 +39,7 @@ _RETURNS: Mapping[str, tuple[Any, bool]] = {
     "register_health_checks": (HealthCheck, True),
     "register_routes": (APIRouter, True),
     "register_tasks": (Task | Schedule, True),
+    "register_sagas": (Saga, True),
     "authenticate": (type, False),
 }
 """Hook → what it returns, and whether a sequence of it."""
@@ -57,6 +59,7 @@ class Declared:
     subscriptions: Sequence[Subscription] = ()
     tasks: Sequence[Task] = ()
     schedules: Sequence[Schedule] = ()
+    sagas: Sequence[Saga] = ()
     permissions: Sequence[Permission] = ()
     routers: Sequence[Any] = ()
     migrations: Migrations | None = None
@@ -79,6 +82,7 @@ class Declared:
             "event_handlers": len(self.subscriptions),
             "tasks": len(self.tasks),
             "schedules": len(self.schedules),
+            "sagas": len(self.sagas),
             "permissions": len(self.permissions),
             "seeds": len(self.seeds),
         }
@@ -92,6 +96,7 @@ _SIMPLE = {
     "register_seeds": "seeds",
     "register_health_checks": "health_checks",
     "register_routes": "routers",
+    "register_sagas": "sagas",
     "authenticate": "authenticator",
 }
 """Hook → the attribute that keeps what it returned, just as it is."""

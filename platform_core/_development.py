@@ -23,6 +23,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from platform_core._production import DEVELOPMENT_MARK
+from platform_core.declarations import Companion
 from platform_core.errors import InvalidSettings, OperationError
 from platform_core.settings import KernelSettings, read_settings, variable_name
 
@@ -65,7 +66,7 @@ def missing_secrets(module: str | None, model: type[BaseModel], source: Mapping[
     for field, info in model.model_fields.items():
         extra = info.json_schema_extra
         kind = extra.get("development") if isinstance(extra, dict) else None
-        variable = variable_name(module, field) if module else str(info.alias)
+        variable = info.alias or variable_name(module or "", field)
         if kind is None or source.get(variable) or source.get(f"{variable}_FILE"):
             continue
         maker = _MAKERS.get(str(kind))
@@ -147,6 +148,16 @@ def with_module_secrets(source: Mapping[str, str], store: SecretStore) -> dict[s
     for module, model in hooks.collect("register_settings").items():
         completed = store.complete(module, model, completed)
     return completed
+
+
+def companions(source: Mapping[str, str]) -> list[Companion]:
+    """Return the stand-ins of installed modules for what `source` gives no address of."""
+    from platform_core._discovery import Hooks, discover
+
+    settings = read_settings(source)
+    hooks = Hooks(discover(settings.modules), timeout_seconds=settings.startup_timeout_seconds)
+    offered = [one for several in hooks.collect("register_companions").values() for one in several]
+    return [one for one in offered if not (source.get(one.variable) or source.get(f"{one.variable}_FILE"))]
 
 
 @contextlib.contextmanager

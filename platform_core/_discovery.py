@@ -73,6 +73,7 @@ class Manifest(BaseModel):
         paths: prefixes below `/api/v1` that its routes own; they answer 503 while it has failed.
         queries: modules whose public services it may ask for.
         consumes: modules whose events it may subscribe to.
+        sagas: modules whose published commands its sagas may execute.
         capabilities: what it needs of the outside world, for people who decide about installing it.
         links: foreign keys to other modules' tables, put in place by the kernel.
         commands: groups that `register_cli` adds to the command line, with one line about each for `platform --help`.
@@ -85,6 +86,7 @@ class Manifest(BaseModel):
     paths: tuple[str, ...] = ()
     queries: tuple[str, ...] = ()
     consumes: tuple[str, ...] = ()
+    sagas: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
     links: tuple[_LinkModel, ...] = ()
     commands: Mapping[str, str] = Field(default_factory=dict)

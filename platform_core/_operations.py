@@ -1,7 +1,8 @@
 """
 The kernel's own plugin, `platform`: it contributes through the same hooks as anybody else.
 
-Routes below `/api/v1/platform` for operators: modules, events, deliveries and the audit trail.
+Routes below `/api/v1/platform` for operators: modules, events, deliveries and the audit trail; `_saga_operations` has
+those about sagas.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from fastapi import Query as QueryParameter
 from sqlalchemy import ColumnElement, Select, func, select, update
 
 import platform_core
-from platform_core import hookimpl
+from platform_core import _saga_operations, hookimpl
 from platform_core._tables import AUDIT, PLATFORM, audit_logs, deliveries, domain_events
 from platform_core.db import Cursors, Reads, UnitOfWork
 from platform_core.declarations import Migrations, Permission, Services
@@ -289,26 +290,27 @@ async def audit_trail(
 @hookimpl
 def register_services() -> Services:
     return Services(
-        commands={RetryDelivery: retry_delivery},
+        commands={RetryDelivery: retry_delivery, **_saga_operations.COMMANDS},
         queries={
             ListModules: list_modules,
             ListEvents: list_events,
             ListDeliveries: list_deliveries,
             ListAuditLogs: list_audit_logs,
+            **_saga_operations.QUERIES,
         },
     )
 
 
 @hookimpl
 def register_routes() -> Sequence[APIRouter]:
-    return [router]
+    return [router, _saga_operations.router]
 
 
 @hookimpl
 def register_permissions() -> Sequence[Permission]:
     return [
-        Permission("platform:read", "See modules, events, deliveries and the audit trail"),
-        Permission("platform:write", "Retry dead letters"),
+        Permission("platform:read", "See modules, events, deliveries, sagas and the audit trail"),
+        Permission("platform:write", "Retry dead letters, decide about sagas"),
     ]
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    ForeignKey,
     Identity,
     Index,
     Integer,
@@ -135,6 +136,44 @@ deliveries = Table(
     comment="One row per (event, handler), and one per job: what still has to happen.",
     # done rows are rewritten once and soon deleted: leave room for updates on the same page
     postgresql_with={"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"},
+)
+
+sagas = Table(
+    "sagas",
+    PLATFORM,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("definition", Integer, nullable=False),
+    Column("status", Text, nullable=False, server_default="running"),
+    Column("steps", JSONB, nullable=False),
+    Column("data", JSONB, nullable=False),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("actor_id", Uuid),
+    Column("correlation_id", Text, nullable=False),
+    _moment("created_at", server_default=func.now()),
+    _moment("updated_at", server_default=func.now()),
+    _moment("finished_at", nullable=True),
+    CheckConstraint(
+        "status IN ('running', 'compensating', 'completed', 'compensated', 'needs_attention')", name="status"
+    ),
+    Index("ix_sagas_name", "name", "id"),
+    Index(
+        "ix_sagas_status", "status", "id", postgresql_where=text("status NOT IN ('completed', 'compensated')")
+    ),
+    comment="Runs of sagas, each pinned to a version of its definition; the delivery of the same id is its lease.",
+)
+
+saga_log = Table(
+    "saga_log",
+    PLATFORM,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("saga_id", Uuid, ForeignKey(sagas.c.id, ondelete="CASCADE"), nullable=False),
+    _moment("at", server_default=func.clock_timestamp()),
+    Column("step", Text),
+    Column("what", Text, nullable=False),
+    Column("detail", Text),
+    Index("ix_saga_log_saga_id", "saga_id", "id"),
+    comment="What happened to each run, step by step; only ever added to.",
 )
 
 idempotency_keys = Table(

@@ -77,7 +77,9 @@ class _StoredEvent:
 
 @dataclass(slots=True)
 class _Job:
-    command: Command[Any]
+    id: UUID
+    handler: str
+    payload: Any
     after_seconds: float
     key: str | None
 
@@ -98,6 +100,9 @@ class SqlUnitOfWork:
         pool: the module's, on the primary.
         clock: stamps events and untouched changes.
         context: who acts, and the identifiers that events carry on.
+
+    Attributes:
+        job_names: wire names of the commands that are to be executed later.
     """
 
     def __init__(self, pool: Pool, clock: Clock, context: Context) -> None:
@@ -111,6 +116,7 @@ class SqlUnitOfWork:
         self._constraints: dict[str, type[DomainError]] = {}
         self._is_repeatable = False
         self.changes = Changes()
+        self.job_names: set[str] = set()
         self.revoked: list[Any] = []
         self.signals: list[tuple[str, tuple[UUID, ...]]] = []
 
@@ -169,13 +175,20 @@ class SqlUnitOfWork:
         self._events.append(_StoredEvent(event, aggregate_type, aggregate_id))
 
     def later(self, command: Command[Any], *, after_seconds: float = 0, key: str | None = None) -> None:
-        self._jobs.append(_Job(command, after_seconds, key))
+        self.job_names.add(command.wire_name)
+        self.enqueue(new_id(), command.wire_name, command, after_seconds=after_seconds, key=key)
 
     # ── for the kernel ───────────────────────────────────────────────────────────────────────────
 
     def append(self, write: Write) -> None:
         """Queue a ready-made part of the final statement."""
         self._writes.append(write)
+
+    def enqueue(
+        self, identity: UUID, handler: str, payload: Any, *, after_seconds: float = 0, key: str | None = None
+    ) -> None:
+        """Store a delivery that is no event's: a command for later, or a saga."""
+        self._jobs.append(_Job(identity, handler, payload, after_seconds, key))
 
     def notify(self, channel: str, payload: str) -> None:
         """Send a NOTIFY with the commit."""
@@ -200,11 +213,6 @@ class SqlUnitOfWork:
             for event in tracked.aggregate.release_events():
                 self.emit(event, aggregate_type=tracked.mapping.name, aggregate_id=tracked.aggregate.id)
         return self.changes
-
-    @property
-    def job_names(self) -> frozenset[str]:
-        """Wire names of the commands that are to be executed later."""
-        return frozenset(job.command.wire_name for job in self._jobs)
 
     @property
     def has_work(self) -> bool:
@@ -354,9 +362,9 @@ class SqlUnitOfWork:
         }
         for index, job in enumerate(self._jobs):
             params |= {
-                f"j{index}_id": new_id(),
-                f"j{index}_handler": job.command.wire_name,
-                f"j{index}_command": dumps(job.command),
+                f"j{index}_id": job.id,
+                f"j{index}_handler": job.handler,
+                f"j{index}_command": dumps(job.payload),
                 f"j{index}_after": job.after_seconds,
                 f"j{index}_key": job.key,
             }

@@ -27,6 +27,7 @@ from platform_core._discovery import KERNEL, Hooks, Manifest, Plugin, PluginHung
 from platform_core._migrations import DatabaseState, ModuleMigrations, module_migrations, read_database
 from platform_core._outbox import Delivery, EventCodec
 from platform_core._pools import Pools
+from platform_core._sagas import Definitions, SagaRunner, UowSagas
 from platform_core._start_marks import StartMarks, default_directory
 from platform_core._uow import SqlUnitOfWork
 from platform_core._wiring import KernelOffer, Plan, Unit, Wiring
@@ -53,11 +54,13 @@ from platform_core.ports import (
     EventMetadata,
     Execute,
     Extensions,
+    Follow,
     Jobs,
     Keys,
     Outbox,
     PermissionInfo,
     Permissions,
+    Sagas,
     Signals,
     Standings,
     Storage,
@@ -102,6 +105,7 @@ class Kernel:
         declared: plugin name → what its hooks returned; of active plugins only.
         unavailable: path prefix of a failed plugin → why; these answer 503.
         bus: executes commands, answers queries, delivers events.
+        sagas: takes the steps of sagas.
         storage: where files are kept.
     """
 
@@ -207,7 +211,12 @@ class Kernel:
         tasks = [
             (name, None, module) for module, declared in self.declared.items() for name in declared.task_names
         ]
-        return [*events, *tasks]
+        sagas = [
+            (saga.handler, None, module)
+            for module, declared in self.declared.items()
+            for saga in declared.sagas
+        ]
+        return [*events, *tasks, *sagas]
 
     def app(self, traffic: Traffic | None = None) -> FastAPI:
         """
@@ -233,6 +242,7 @@ class Kernel:
             HttpParts(
                 settings=self.settings,
                 bus=self.bus,
+                follow=self.sagas.follow,
                 pools=self.pools,
                 keys=self.keys,
                 gate=Gate(self.redis),
@@ -267,7 +277,7 @@ class Kernel:
     def worker(self) -> Worker:
         """Return a worker for every handler and task; run it inside `running(listen=worker.wake)`."""
         self.bus.codec.prepare()
-        return Worker(self.settings, self.pools, self.bus, self.metrics)
+        return Worker(self.settings, self.pools, self.bus, self.metrics, self.sagas)
 
     def scheduler(self) -> Scheduler:
         """Return a scheduler for every schedule."""
@@ -408,6 +418,18 @@ class Kernel:
             ring=self._ring,
             forget=self._after_commit,
         )
+        self.sagas = SagaRunner(
+            self._definitions(),
+            self.bus,
+            self.pools,
+            self.clock,
+            self.settings.lease_seconds,
+            self._ring,
+            self.metrics,
+        )
+
+    def _definitions(self) -> Definitions:
+        return Definitions(saga for declared in self.declared.values() for saga in declared.sagas)
 
     def _plan_messages(
         self,
@@ -449,6 +471,8 @@ class Kernel:
             Ask: always(self.bus_ask),
             Reads: KernelOffer(lambda module, _unit: self.reads(module), Scope.APPLICATION),
             Extensions: always(_Extensions(self)),
+            Definitions: KernelOffer(lambda _m, _unit: self.sagas.definitions, Scope.APPLICATION),
+            Follow: KernelOffer(lambda _m, _unit: self.sagas.follow, Scope.APPLICATION),
             Storage: always(self.storage),
             _operations.Registry: always(self),
             SqlUnitOfWork: of_unit(SqlUnitOfWork),
@@ -457,6 +481,11 @@ class Kernel:
             Jobs: of_unit(SqlUnitOfWork),
             Standings: KernelOffer(
                 lambda _m, unit: UowStandings(unit.offers[SqlUnitOfWork]), Scope.UNIT_OF_WORK, True
+            ),
+            Sagas: KernelOffer(
+                lambda _m, unit: UowSagas(unit.offers[SqlUnitOfWork], lambda: self.sagas.definitions),
+                Scope.UNIT_OF_WORK,
+                True,
             ),
             Signals: KernelOffer(
                 lambda _m, unit: UowSignals(unit.offers[SqlUnitOfWork]), Scope.UNIT_OF_WORK, True
@@ -530,6 +559,7 @@ class Kernel:
         for name, subscriber in list(self.bus.subscribers.items()):
             if subscriber.handler.module not in self.declared:
                 del cast("dict[str, EventHandler]", self.bus.subscribers)[name]
+        self.sagas.definitions = self._definitions()
         known = {name for declared in self.declared.values() for name in declared.task_names}
         for name in list(self.bus.tasks):
             if name not in known:

@@ -29,13 +29,16 @@ from sqlalchemy import (
     MetaData,
     Select,
     Table,
+    Text,
     Uuid,
     and_,
     bindparam,
+    column,
     func,
     not_,
     or_,
     select,
+    table,
     true,
     tuple_,
 )
@@ -59,6 +62,7 @@ __all__ = [
     "UnitOfWork",
     "aggregate_columns",
     "module_metadata",
+    "sagas",
     "where",
 ]
 
@@ -89,6 +93,14 @@ def aggregate_columns() -> tuple[Column[Any], ...]:
         Column("updated_at", DateTime(timezone=True), nullable=False),
         Column("deleted_at", DateTime(timezone=True)),
     )
+
+
+sagas = table("sagas", column("id", Uuid), column("status", Text), column("steps", JSONB), schema="platform")
+"""
+What reads of a module may join of the sagas that it has started: how they stand, and each step of them.
+
+`steps` is an array of objects with `name`, `status`, `attempts` and `error`, in order.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,18 @@ from platform_core.domain import Command, Event, Query
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
+    from platform_core.ports import SagaRun
+
 
 __all__ = [
+    "Companion",
     "HealthCheck",
     "Link",
     "Migrations",
     "Permission",
     "Retry",
+    "Saga",
+    "SagaStep",
     "Schedule",
     "Scope",
     "Seed",
@@ -172,6 +177,57 @@ class Schedule:
     command: Command[Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaStep:
+    """
+    One step of a saga: a command, and the command that takes it back.
+
+    A refusal (`DomainError`) is final. Anything else that goes wrong leaves open what happened and is repeated: so a
+    command that acts outside of the database names its doing by a key, and asks before it does it again.
+
+    Attributes:
+        name: stable, stored with each run.
+        action: `def take_payment(run: SagaRun) -> TakePayment`; the annotation says which command it makes, of this
+            module or out of the contracts of one that the manifest's `sagas` names.
+        compensation: the same for what undoes it, also when nobody knows whether it happened; None: nothing to undo.
+        retry: of the action; after the last attempt a critical step waits for an operator.
+        compensation_retry: of the compensation; after its last attempt it waits for an operator.
+        timeout_seconds: an attempt is cut off after this.
+        critical: a refusal takes everything before it back; otherwise the saga notes it and goes on.
+    """
+
+    name: str
+    action: Callable[[SagaRun], Command[Any]]
+    compensation: Callable[[SagaRun], Command[Any]] | None = None
+    retry: Retry = Retry()
+    compensation_retry: Retry = Retry(attempts_count=20)
+    timeout_seconds: float = 30.0
+    critical: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saga:
+    """
+    Commands of several modules that all take effect, or none in the end.
+
+    A run keeps the version that it began with. Whoever changes the steps declares a version more beside the one before,
+    and drops that one when no run of it is left (`platform sagas list`).
+
+    Attributes:
+        name: stable: `orders.purchase`.
+        steps: in order; they are taken back in reverse.
+    """
+
+    name: str
+    version: int = 1
+    steps: Sequence[SagaStep]
+
+    @property
+    def handler(self) -> str:
+        """What its deliveries are stored under; only workers that know this very version take them."""
+        return f"{self.name}@{self.version}"
+
+
 @dataclass(frozen=True, slots=True)
 class Permission:
     """A right that roles can hold: `Permission("users:read", "See every account")`."""
@@ -258,3 +314,21 @@ class HealthCheck:
     name: str
     check: Callable[..., Awaitable[str | None]]
     timeout_seconds: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """
+    A stand-in, for development, for something outside that a module talks to over HTTP.
+
+    Attributes:
+        name: for people: `Payments`.
+        variable: of the environment, that names the real thing; where it is set, there is no stand-in.
+        app: given a folder to keep things in, makes the ASGI application that `platform dev` serves on a free port.
+        remark: shown beside its address.
+    """
+
+    name: str
+    variable: str
+    app: Callable[[Path], Callable[..., Awaitable[None]]]
+    remark: str = ""

@@ -2,8 +2,8 @@
 `platform dev`: the whole platform in one process and one event loop, on data that survive it.
 
     platform dev ── pipe ──► guardian ──► PostgreSQL, Redis            (where no address was given)
-       ├─ API · worker · scheduler · mail catcher with its page
-       └─ with --reload these four are a child process, replaced when the source changes
+       ├─ API · worker · scheduler · mail catcher with its page · stand-ins that modules bring
+       └─ with --reload these are a child process, replaced when the source changes
 
 Imported by `cli`. Heavy modules are imported while PostgreSQL starts.
 """
@@ -32,6 +32,7 @@ from platform_core.settings import environment
 
 if TYPE_CHECKING:
     from platform_core.app import Kernel
+    from platform_core.declarations import Companion
     from platform_core.mailcatcher import MailCatcher
     from platform_core.serve import Lifetime
 
@@ -196,6 +197,7 @@ class _Application:
         self._source, self._order, self._listener, self._lifetime = dict(source), order, listener, lifetime
         self._directory = Path(order.data_dir)
         self._password: str | None = None
+        self._companions: list[tuple[Companion, socket.socket]] = []
 
     async def run(self) -> None:
         """Start everything in order, say so, and run until the end."""
@@ -218,6 +220,10 @@ class _Application:
                 mails = bind("127.0.0.1", self._order.mails_port) if catcher is not None else None
                 if catcher is not None and mails is not None:
                     parts.append(serve.side_part("mails", catcher.app, mails))
+                parts += [
+                    serve.side_part(one.name, one.app(self._directory / "companions" / one.name), listener)
+                    for one, listener in self._companions
+                ]
                 self._lifetime.started()
                 self._greet(kernel, http_url(mails) if mails else None)
                 # who stands at a breakpoint is not to lose the process
@@ -248,6 +254,10 @@ class _Application:
         self._source = _development.defaults(self._source, self._directory, store)
         self._source = _development.with_module_secrets(self._source, store)
         self._source = await asyncio.to_thread(self._with_administrator, store)
+        for companion in _development.companions(self._source):
+            listener = bind("127.0.0.1", 0)
+            self._companions.append((companion, listener))
+            self._source[companion.variable] = http_url(listener)
         kernel = serve.load(self._source)
         serve.configure(kernel.settings, self._source, "platform-dev")
         url = kernel.settings.database_url.get_secret_value()
@@ -291,6 +301,7 @@ class _Application:
         facts.append(
             ("Mails", f"{mails_url}  (caught here, delivered to nobody)" if mails_url else "by your SMTP_URL")
         )
+        facts += [(one.name, f"{http_url(at)}  ({one.remark})") for one, at in self._companions]
         facts.append(("Data", self._order.data_dir))
         modules = [f"{p.name} {p.version}" for p in kernel.active if p.name != "platform"]
         facts.append(("Modules", ", ".join(modules) or "none installed"))

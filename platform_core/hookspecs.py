@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from platform_core.declarations import (
+        Companion,
         HealthCheck,
         Migrations,
         Permission,
+        Saga,
         Schedule,
         Seed,
         Services,
@@ -39,7 +41,7 @@ hookspec = pluggy.HookspecMarker(PROJECT_NAME)
 @hookspec
 def register_settings() -> type[BaseModel]:  # type: ignore[empty-body]  # a specification has no body
     """
-    Offer the plugin's settings, read from `PLATFORM_<MODULE>_<FIELD>`.
+    Offer the plugin's settings, read from `PLATFORM_<MODULE>_<FIELD>`, or from what a field's `alias` says.
 
     When called: first of all hooks, before any service is made.
     Return: a pydantic model class; each field has a description, secrets are `SecretStr` without a default.
@@ -144,6 +146,19 @@ def register_tasks() -> Sequence[Task | Schedule]:  # type: ignore[empty-body]  
 
 
 @hookspec
+def register_sagas() -> Sequence[Saga]:  # type: ignore[empty-body]  # as above
+    """
+    Offer sagas: commands of several modules that all take effect, or none in the end.
+
+    When called: once per start.
+    Return: sagas, every version of which runs may be left; names begin with the plugin's name.
+    Must not: decide anything in the functions that make commands; they only pass on what the run holds.
+    On error: the plugin fails; runs of its sagas wait, and operators see why.
+    Since: 0.1
+    """
+
+
+@hookspec
 def register_health_checks() -> Sequence[HealthCheck]:  # type: ignore[empty-body]  # as above
     """
     Offer lines of `/health/ready`; a failing one makes the platform `degraded`, never unready.
@@ -191,6 +206,19 @@ def authenticate() -> type[Authenticator]:  # type: ignore[empty-body]  # as abo
     Return: the type of an `Authenticator` that this plugin's services provide, one per process.
     Must not: share a scheme with another plugin.
     On error: the plugin fails, and requests with that scheme get 401.
+    Since: 0.1
+    """
+
+
+@hookspec
+def register_companions() -> Sequence[Companion]:  # type: ignore[empty-body]  # as above
+    """
+    Offer stand-ins for what this plugin talks to outside, so that `platform dev` needs nothing but itself.
+
+    When called: by `platform dev`, before settings are read.
+    Return: companions; each is served on this machine only, and its address set as the variable that it names.
+    Must not: be needed in production.
+    On error: the plugin fails.
     Since: 0.1
     """
 

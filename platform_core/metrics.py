@@ -76,6 +76,12 @@ class Metrics:
             buckets=(*_BUCKETS, 60.0, 600.0, 3600.0),
             registry=self.registry,
         )
+        self._sagas = Counter(
+            "platform_sagas_total",
+            "Sagas by what became of them; one that needs_attention waits for an operator.",
+            ("saga", "outcome"),
+            registry=self.registry,
+        )
         self._loop_lags = Histogram(
             "platform_loop_lag_seconds",
             "How late the event loop was, where that is more than 0.1 s, by the task that held it up.",
@@ -102,6 +108,10 @@ class Metrics:
         """Count one attempt at a delivery: `done`, `failed`, `dead`, `parked` or `lost`."""
         self._deliveries.labels(handler, outcome).inc()
         self._delivery_lags.labels(handler).observe(max(lag_seconds, 0.0))
+
+    def saga(self, name: str, outcome: str) -> None:
+        """Count one saga that has ended, or waits for an operator."""
+        self._sagas.labels(name, outcome).inc()
 
     def loop_lag(self, task: str, seconds: float) -> None:
         """Note that the event loop was late; `task` is a route's template, a handler or a coroutine's name."""

@@ -26,11 +26,14 @@ __all__ = [
     "EventMetadata",
     "Execute",
     "Extensions",
+    "Follow",
     "Jobs",
     "Keys",
     "Outbox",
     "PermissionInfo",
     "Permissions",
+    "SagaRun",
+    "Sagas",
     "Signals",
     "Standings",
     "Storage",
@@ -67,6 +70,59 @@ class Jobs(Protocol):
             command: declared by `register_tasks`; it may hold no secret.
             after_seconds: earliest start, counted from the commit.
             key: a second job with the same key is dropped silently, for as long as the first one is kept.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaRun:
+    """
+    What a step's function makes its command of.
+
+    Attributes:
+        id: of this run; whoever started it chose it, often that of the aggregate it is about.
+        data: what it was started with, as JSON knows it: identifiers are text.
+        results: by step, what its command answered, as JSON knows it.
+        actor_id: who started it.
+        is_compensating: the command is to take the step back.
+    """
+
+    id: UUID
+    data: Mapping[str, Any]
+    results: Mapping[str, Any]
+    actor_id: UUID | None
+    is_compensating: bool = False
+
+
+class Sagas(Protocol):
+    """Begins sagas, each together with the changes of the running command."""
+
+    def start(
+        self, name: str, *, saga_id: UUID, data: Mapping[str, Any] | None = None, followed: bool = False
+    ) -> None:
+        """
+        Store a new run of the newest version of a saga; its first step is taken after the commit.
+
+        Args:
+            name: as `register_sagas` declares it.
+            saga_id: a second run with the same one is refused by the database.
+            data: JSON, and never a secret: operators read it.
+            followed: the caller is about to `Follow` it, so workers leave it alone for the first seconds.
+        """
+        ...
+
+
+class Follow(Protocol):
+    """Takes the steps of a saga here and now while somebody waits, instead of leaving them to a worker."""
+
+    async def __call__(self, saga_id: UUID) -> bool:
+        """
+        Take its steps for at most five seconds; then a worker goes on.
+
+        Returns: whether it has ended.
+
+        Raises:
+            DomainError: the refusal for which everything was taken back.
         """
         ...
 

@@ -342,10 +342,12 @@ def read_settings(source: Mapping[str, str]) -> KernelSettings:
 
 
 def read_module_settings(module: str, model: type[M], source: Mapping[str, str]) -> M:
-    """Validate a plugin's settings from `PLATFORM_<MODULE>_<FIELD>`; raises as `read_settings` does."""
-    return _validate(
-        module, model, {name: variable_name(module, name) for name in model.model_fields}, source
-    )
+    """Validate a plugin's settings, `PLATFORM_<MODULE>_<FIELD>` or a field's alias; raises as `read_settings` does."""
+    names = {
+        field.alias or name: field.alias or variable_name(module, name)
+        for name, field in model.model_fields.items()
+    }
+    return _validate(module, model, names, source)
 
 
 def variable_name(module: str, field: str) -> str:

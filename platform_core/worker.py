@@ -22,6 +22,7 @@ from platform_core import _outbox
 from platform_core._bus import Bus
 from platform_core._outbox import Delivery
 from platform_core._pools import KERNEL, Pools
+from platform_core._sagas import SagaRunner
 from platform_core.declarations import Retry
 from platform_core.domain import new_id
 from platform_core.errors import LeaseLost, Unparsable
@@ -31,6 +32,9 @@ from platform_core.settings import KernelSettings
 
 logger = structlog.get_logger("platform_core.worker")
 
+_DEATHS = Retry()
+"""How often a saga may take its worker along, or find no database, before it is a dead letter."""
+
 
 class Worker:
     """
@@ -38,12 +42,15 @@ class Worker:
 
     Args:
         bus: runs one delivery.
-        pools: the kernel's own pool is used for claims, so that a busy module cannot starve them.
+        pools: the kernel's own is used for claims, so that a busy module cannot starve them.
+        sagas: carries on one saga.
     """
 
-    def __init__(self, settings: KernelSettings, pools: Pools, bus: Bus, metrics: Metrics) -> None:
-        self._settings, self._bus, self._metrics = settings, bus, metrics
-        self._pool, self._claims = pools.commands(KERNEL), pools.claims()
+    def __init__(
+        self, settings: KernelSettings, pools: Pools, bus: Bus, metrics: Metrics, sagas: SagaRunner
+    ) -> None:
+        self._settings, self._bus, self._metrics, self._sagas = settings, bus, metrics, sagas
+        self._engine, self._claims = pools.commands(KERNEL), pools.claims()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         # by lease too: a run that lost its lease may still be going on beside the one that has it now
@@ -66,8 +73,8 @@ class Worker:
 
     @property
     def handlers(self) -> list[str]:
-        """Names of every event handler and task that this process can run."""
-        return [*self._bus.subscribers, *self._bus.tasks]
+        """Names of every event handler, task and saga that this process can run."""
+        return [*self._bus.subscribers, *self._bus.tasks, *self._sagas.definitions.by_handler]
 
     async def run(self) -> None:
         """Work until `stop` is called."""
@@ -216,7 +223,8 @@ class Worker:
                 self._pool, delivery, retry, "the worker died while handling this, every time"
             )
         try:
-            await self._bus.deliver(delivery)
+            is_saga = delivery.handler in self._sagas.definitions.by_handler
+            await (self._sagas if is_saga else self._bus).deliver(delivery)
             return "done"
         except LeaseLost:
             _log(delivery).info("another worker finished this delivery")
@@ -237,12 +245,16 @@ class Worker:
     def _retry(self, handler: str) -> Retry:
         if handler in self._bus.subscribers:
             return self._bus.subscribers[handler].subscription.retry
-        return self._bus.tasks[handler].retry
+        if handler in self._bus.tasks:
+            return self._bus.tasks[handler].retry
+        return _DEATHS  # a saga's steps have their own
 
     def _concurrency(self) -> Mapping[str, int]:
-        return {name: s.subscription.concurrency_count for name, s in self._bus.subscribers.items()} | {
-            name: task.concurrency_count for name, task in self._bus.tasks.items()
-        }
+        return (
+            {name: s.subscription.concurrency_count for name, s in self._bus.subscribers.items()}
+            | {name: task.concurrency_count for name, task in self._bus.tasks.items()}
+            | dict.fromkeys(self._sagas.definitions.by_handler, self._settings.worker_concurrency)
+        )
 
     async def _keep_leases(self) -> None:
         while True:

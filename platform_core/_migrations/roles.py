@@ -43,6 +43,8 @@ _MODULE_RIGHTS: Final[Sequence[LiteralString]] = (
     "SELECT ON platform.subscriptions",
     "SELECT, INSERT, UPDATE ON platform.deliveries",
     "SELECT, UPDATE ON platform.idempotency_keys",
+    "SELECT, INSERT, UPDATE ON platform.sagas",
+    "INSERT ON platform.saga_log",
 )
 """What a module's unit of work needs of the kernel's tables, and nothing else."""
 

@@ -41,6 +41,9 @@ _SECTIONS: Final[dict[str, dict[str, _Entry]]] = {
         "events": _Entry(
             "platform_core.cli.events:app", "Deliveries of events: waiting, failed, to be retried."
         ),
+        "sagas": _Entry(
+            "platform_core.cli.sagas:app", "Sagas: under way, taken back, waiting for a decision."
+        ),
         "audit": _Entry("platform_core.cli.audit:app", "The audit trail: has anybody tampered with it?"),
         "config": _Entry(
             "platform_core.cli.config:app", "Every setting, where it comes from, what it means."

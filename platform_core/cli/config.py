@@ -80,7 +80,7 @@ def _settings() -> Iterator[Setting]:
     hooks = Hooks(discover(chosen_modules(source)), timeout_seconds=STARTUP_TIMEOUT_SECONDS)
     for owner, model in hooks.collect("register_settings").items():
         for name, info in model.model_fields.items():
-            yield _setting(owner, variable_name(owner, name), info, values, made)
+            yield _setting(owner, info.alias or variable_name(owner, name), info, values, made)
 
 
 def _setting(

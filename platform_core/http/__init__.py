@@ -5,7 +5,7 @@ HTTP for plugins: routes, and what they may ask for. The kernel does everything 
 from platform_core.http.content import Content, download
 from platform_core.http.events import EVENT_STREAM, ServerSentEvent, event_stream
 from platform_core.http.incoming import form_body
-from platform_core.http.routing import Ask, Caller, Execute, Incoming, PageParams, Router
+from platform_core.http.routing import Ask, Caller, Execute, Follow, Incoming, PageParams, Router
 
 __all__ = [
     "EVENT_STREAM",
@@ -13,6 +13,7 @@ __all__ = [
     "Caller",
     "Content",
     "Execute",
+    "Follow",
     "Incoming",
     "PageParams",
     "Router",

@@ -36,7 +36,7 @@ from platform_core.http.problems import Catalogue, respond
 from platform_core.http.routing import API_PREFIX, Policy
 from platform_core.http.traffic import Traffic
 from platform_core.metrics import Metrics
-from platform_core.ports import Keys, Storage
+from platform_core.ports import Follow, Keys, Storage
 from platform_core.security import Authenticator
 from platform_core.settings import KernelSettings
 from platform_core.standings import StandingCache
@@ -71,6 +71,7 @@ class HttpParts:
     Everything that the HTTP side is made of.
 
     Attributes:
+        follow: takes the steps of a saga while a client waits.
         pools: for the idempotency keys.
         gate, standings: made with the process's one `Redis`; whoever made them starts and stops them.
         authenticators: scheme → authenticator; asked for with the first request, after the lifespan has begun.
@@ -91,6 +92,7 @@ class HttpParts:
     authenticators: Callable[[], Mapping[str, Authenticator]]
     audit_denied: AuditDenied
     storage: Storage
+    follow: Follow | None = None
     modules: Sequence[ModuleRoutes] = ()
     unavailable: Mapping[str, str] = field(default_factory=dict)
     operations: Sequence[APIRouter] = ()
@@ -110,7 +112,9 @@ def build_app(parts: HttpParts) -> FastAPI:
     settings = parts.settings
     gatekeeper = Gatekeeper(settings, parts.gate, parts.standings, parts.authenticators, parts.audit_denied)
     idempotency = IdempotencyKeys(parts.pools, parts.keys, settings.idempotency_hours)
-    runtime = Runtime(settings, parts.bus, gatekeeper, idempotency, parts.storage, parts.traffic)
+    runtime = Runtime(
+        settings, parts.bus, gatekeeper, idempotency, parts.storage, parts.traffic, parts.follow
+    )
     routes = [route for offered in parts.modules for route in _bound(runtime, offered)]
     _join_siblings(routes)
     app = FastAPI(

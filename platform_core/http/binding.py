@@ -43,7 +43,7 @@ from platform_core.http.incoming import Answered, IncomingBody
 from platform_core.http.problems import respond
 from platform_core.http.routing import INJECTED, Policy, reads_incoming
 from platform_core.http.traffic import Traffic
-from platform_core.ports import Storage
+from platform_core.ports import Follow, Storage
 from platform_core.settings import KernelSettings
 
 __all__ = ["BoundRoute", "Runtime"]
@@ -63,6 +63,7 @@ class Runtime:
     idempotency: IdempotencyKeys
     storage: Storage
     traffic: Traffic
+    follow: Follow | None
 
 
 class BoundRoute:
@@ -113,7 +114,8 @@ class BoundRoute:
 
     async def _handle(self, request: Request) -> Response:
         exchange = exchange_of(request.scope)
-        exchange.module, exchange.template, exchange.bus = self.module, self.template, self._runtime.bus
+        exchange.module, exchange.template = self.module, self.template
+        exchange.bus, exchange.follow = self._runtime.bus, self._runtime.follow
         exchange.route = self
         if (task := asyncio.current_task()) is not None:
             task.set_name(f"{exchange.method} {self.template}")  # the watchdog names who held the loop up
@@ -278,6 +280,9 @@ class BoundRoute:
         body = await serialize_response(field=context.response_field, response_content=result, dump_json=True)
         if not isinstance(body, bytes):
             raise PlatformError(f"{self!r} has no return type that says what it answers")
+        if self.policy.begins is not None:
+            headers = (("content-type", "application/json"), ("location", self.policy.begins(result)))
+            return Answer(202, headers, body)
         return Answer(status, (("content-type", "application/json"),), body)
 
 

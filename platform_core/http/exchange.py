@@ -13,6 +13,7 @@ from starlette.types import Scope
 from platform_core.context import Context, bind
 from platform_core.domain import Command, Page, Query
 from platform_core.errors import ConcurrentUpdate, PreconditionFailed
+from platform_core.ports import Follow
 from platform_core.security import Principal
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Exchange:
     Attributes:
         context: identifiers, address and, once known, the caller.
         headers: of the request, name → values, only those that this room reads.
+        bus, follow: of the platform that answers.
         module, template: of the route that answers; never a client's own words.
         route: the one that answers, once it is known.
         status: of the answer; 0 until its head is out.
@@ -75,6 +77,7 @@ class Exchange:
         "before_commit",
         "bus",
         "context",
+        "follow",
         "headers",
         "if_match",
         "incoming",
@@ -94,6 +97,7 @@ class Exchange:
         self.context, self.headers, self.method = context, headers, method
         self.bus: Bus | None = None
         self.route: Route | None = None
+        self.follow: Follow | None = None
         self.module, self.template = "platform", UNMATCHED
         self.status = 0
         self.rate_headers: tuple[tuple[bytes, bytes], ...] = ()

@@ -29,6 +29,7 @@ __all__ = [
     "Ask",
     "Caller",
     "Execute",
+    "Follow",
     "Incoming",
     "PageParams",
     "PlatformRoute",
@@ -59,6 +60,8 @@ class Policy:
         max_body_bytes: None is the deployer's general limit.
         headers: that every answer of the route carries, refusals too.
         visible: path parameters → a query that raises when the caller may not know of the thing.
+        begins: what its first command answered → where to find what that began. Should the process die before the rest
+            is done, a repeated Idempotency-Key is answered by 202 with this `Location`.
     """
 
     public: bool = False
@@ -69,6 +72,7 @@ class Policy:
     max_body_bytes: int | None = None
     visible: Callable[[Mapping[str, Any]], domain.Query[Any]] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    begins: Callable[[Any], str] | None = None
 
 
 class PlatformRoute(APIRoute):
@@ -86,7 +90,7 @@ class Router(APIRouter):
         options: as for `APIRouter`.
 
     Every method takes, beside FastAPI's own options: `public`, `permission`, `raises`, `limit`, `secret`,
-    `max_body_bytes`, `headers` and `visible`, see `Policy`.
+    `max_body_bytes`, `headers`, `visible` and `begins`, see `Policy`.
     """
 
     def __init__(self, *, prefix_api: bool = True, **options: Any) -> None:
@@ -127,6 +131,7 @@ class Router(APIRouter):
             max_body_bytes=options.pop("max_body_bytes", None),
             visible=options.pop("visible", None),
             headers=dict(options.pop("headers", {})),
+            begins=options.pop("begins", None),
         )
         if policy.public and policy.permission:
             raise TypeError(f"{method} {path}: a public route cannot need a permission")
@@ -147,6 +152,15 @@ async def _execute() -> ports.Execute:
 
 async def _ask() -> ports.Ask:
     return current_exchange().ask
+
+
+async def _follow() -> ports.Follow:
+    return _follow_of(current_exchange())
+
+
+def _follow_of(exchange: Exchange) -> ports.Follow:
+    assert exchange.follow is not None  # noqa: S101  # set before any endpoint runs
+    return exchange.follow
 
 
 async def _caller() -> Principal:
@@ -177,6 +191,9 @@ Execute = Annotated[ports.Execute, Depends(_execute)]
 Ask = Annotated[ports.Ask, Depends(_ask)]
 """Answers a query as the caller."""
 
+Follow = Annotated[ports.Follow, Depends(_follow)]
+"""Takes the steps of a saga that a command has just begun, for as long as a client waits."""
+
 Caller = Annotated[Principal, Depends(_caller)]
 """Who is asking; anonymous on public routes called without a token."""
 
@@ -189,6 +206,7 @@ PageParams = Annotated[PageRequest, Depends(_page)]
 INJECTED: Final[Mapping[Any, Callable[[Exchange], Any]]] = {
     _execute: lambda exchange: exchange.execute,
     _ask: lambda exchange: exchange.ask,
+    _follow: _follow_of,
     _caller: lambda exchange: exchange.caller,
     _incoming: _incoming_of,
 }

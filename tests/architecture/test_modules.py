@@ -14,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from platform_core._sagas import command_of
 from platform_core._wiring import Wiring
 from platform_core.app import Kernel
 from platform_core.settings import read_settings
@@ -25,10 +26,11 @@ SHIPPED = sorted(path.parent.name for path in (ROOT / "plugins").glob("*/pyproje
 
 
 class Policy(NamedTuple):
-    """What one module may ask others, and whose events it may hear."""
+    """What one module may ask others, whose events it may hear, whose commands its sagas may execute."""
 
     queries: frozenset[str]
     consumes: frozenset[str]
+    sagas: frozenset[str] = frozenset()
 
 
 POLICY: Mapping[str, Policy] = {
@@ -39,6 +41,8 @@ POLICY: Mapping[str, Policy] = {
     ),
     "file_management": Policy(frozenset({"user_management", "project_management"}), frozenset()),
     "project_management": Policy(frozenset({"user_management", "file_management"}), frozenset()),
+    "courses": Policy(frozenset(), frozenset()),
+    "orders": Policy(frozenset({"courses"}), frozenset(), frozenset({"courses"})),
 }
 """The interaction matrix (`docs/architecture.md`); whoever changes it changes the design, not a test."""
 
@@ -85,6 +89,7 @@ def test_a_manifest_asks_for_no_more_than_the_policy_gives(wired: Wired, module:
     assert module in POLICY, "a module that the policy does not know: decide what it may do first"
     assert set(plugin.manifest.queries) <= POLICY[module].queries
     assert set(plugin.manifest.consumes) <= POLICY[module].consumes
+    assert set(plugin.manifest.sagas) <= POLICY[module].sagas
 
 
 @pytest.mark.parametrize("module", SHIPPED)
@@ -94,6 +99,10 @@ def test_what_is_really_wired_is_what_the_manifest_says(wired: Wired, module: st
     heard = {subscription.event.wire_name.partition(".")[0] for subscription in subscriptions} - {module}
     assert {owner for asking, owner in wired.asked if asking == module} == set(plugin.manifest.queries)
     assert heard == set(plugin.manifest.consumes)
+    steps = [step for saga in wired.kernel.declared[module].sagas for step in saga.steps]
+    made = [command_of(make) for step in steps for make in (step.action, step.compensation) if make]
+    acting = {command.__module__.partition(".")[0] for command in made if command} - {module}
+    assert acting == set(plugin.manifest.sagas)
 
 
 # ── what they depend on ──────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,8 @@
-"""`platform events` and `platform audit` on a database where something happened."""
+"""`platform events`, `platform sagas` and `platform audit` on a database where something happened."""
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -130,3 +131,45 @@ async def test_broken_module_does_not_keep_anybody_from_verifying(
 ) -> None:
     environment = {**p.environment, "PLATFORM_MODULES": "nobody_has_installed_this"}
     assert cli("audit", "verify", env=environment).code == 0
+
+
+# ── sagas ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_sagas_are_listed_shown_and_decided_about(platform: PlatformFactory, cli: CommandLine) -> None:
+    async with platform(["courses", "orders"]) as p:
+        stuck = await stuck_saga(p)
+        [listed] = cli("sagas", "list", "--status", "needs_attention", "--json", env=p.environment).json
+        assert (listed["id"], listed["name"], listed["error"]) == (str(stuck), "orders.purchase", "It hangs.")
+        assert "payment failed" in cli("sagas", "list", env=p.environment).out
+        shown = cli("sagas", "show", str(stuck), env=p.environment).out
+        assert "orders.purchase@1: needs_attention" in shown
+        assert "started" in shown
+        assert cli("sagas", "retry", str(stuck), env=p.environment).out == f"{stuck} goes on.\n"
+        assert "goes on without" in cli("sagas", "skip", str(stuck), env=p.environment).out
+        assert cli("sagas", "compensate", str(stuck), env=p.environment).code == 0
+        again = cli("sagas", "compensate", str(stuck), "--json", env=p.environment)
+        assert (again.code, again.json["done"]) == (1, [])
+        assert "compensating already" in again.json["refused"][0]["reason"]
+        lines = [line for line in await p.audit() if line.resource_type == "platform.saga"]
+        assert [(line.action, line.actor_label) for line in lines] == [
+            ("platform.retry_saga", "command line"),
+            ("platform.skip_saga_step", "command line"),
+            ("platform.compensate_saga", "command line"),
+        ]
+
+
+async def stuck_saga(p: RunningPlatform) -> uuid.UUID:
+    """A purchase whose payment nobody knows of, and whose steps are without consequences when taken back."""
+    names = ("payment", "enrolment", "confirmation", "completion")
+    steps = [{"name": name, "status": "pending", "attempts": 0} for name in names]
+    steps[0] |= {"status": "failed", "attempts": 6, "error": "It hangs."}
+    identity = uuid.uuid4()
+    await p.sql(
+        "INSERT INTO platform.sagas (id, name, definition, status, steps, data, correlation_id)"
+        " VALUES (%(id)s, 'orders.purchase', 1, 'needs_attention', %(steps)s::jsonb, '{}', 'none')",
+        id=identity,
+        steps=json.dumps(steps),
+    )
+    await p.sql("INSERT INTO platform.saga_log (saga_id, what) VALUES (%(id)s, 'started')", id=identity)
+    return identity

@@ -7,7 +7,6 @@ from pathlib import Path
 from ledger.application import OpenAccount, faults
 
 from platform_core.testing import PlatformFactory, eventually
-from platform_core.worker import Worker
 
 LEDGER = Path(__file__).parent / "plugins" / "ledger"
 
@@ -25,7 +24,7 @@ async def test_a_worker_without_a_free_place_ends_when_it_is_told_to(platform: P
 
         faults.before_commit = hang
         await p.execute(OpenAccount(owner="Ada"))
-        worker = Worker(p.kernel.settings, p.kernel.pools, p.kernel.bus, p.kernel.metrics)
+        worker = p.kernel.worker()
         running = asyncio.create_task(worker.run())
         await asyncio.wait_for(busy.wait(), 10)
 
@@ -59,7 +58,7 @@ async def test_what_several_workers_died_with_runs_alone_so_that_the_innocent_ge
         await p.sql(
             "UPDATE platform.deliveries SET attempts_count = 2, lease_token = platform.uuid7(), available_at = now()"
         )
-        worker = Worker(p.kernel.settings, p.kernel.pools, p.kernel.bus, p.kernel.metrics)
+        worker = p.kernel.worker()
         running = asyncio.create_task(worker.run())
 
         async def all_done() -> bool:
@@ -85,6 +84,6 @@ async def test_a_first_loss_is_chance_and_the_batch_runs_together_again(platform
         await p.sql(
             "UPDATE platform.deliveries SET attempts_count = 1, lease_token = platform.uuid7(), available_at = now()"
         )
-        worker = Worker(p.kernel.settings, p.kernel.pools, p.kernel.bus, p.kernel.metrics)
+        worker = p.kernel.worker()
         assert await worker.run_until_idle() == 2
         assert {delivery.status for delivery in await p.deliveries("ledger.greet_owner")} == {"done"}

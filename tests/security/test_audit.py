@@ -8,6 +8,7 @@ import pytest
 from attacks import API, MODULES, UNKNOWN, operations
 
 from notification.testing import announce
+from orders.testing import running_gateway
 from platform_core.testing import PlatformFactory, RunningPlatform
 from user_management import MailLinks, PasswordResetRequested, UserRegistered
 from user_management.testing import PASSWORD, Account, essentials, log_in, sign_up
@@ -48,7 +49,12 @@ ACTIONS: dict[str, str | None] = {
     "PUT /api/v1/notifications/templates/{template_id}": "notification.replace_template",
     "DELETE /api/v1/notifications/templates/{template_id}": "notification.delete_template",
     "POST /api/v1/notifications/templates/{template_id}/preview": None,  # shows, and changes nothing
+    "POST /api/v1/courses": "courses.create_course",
+    "POST /api/v1/orders/purchase": "orders.purchase_course",
     "POST /api/v1/platform/deliveries/{delivery_id}/retry": "platform.retry_delivery",
+    "POST /api/v1/platform/sagas/{saga_id}/compensate": "platform.compensate_saga",
+    "POST /api/v1/platform/sagas/{saga_id}/retry": "platform.retry_saga",
+    "POST /api/v1/platform/sagas/{saga_id}/skip": "platform.skip_saga_step",
     "POST /api/v1/projects": "project_management.create_project",
     "PATCH /api/v1/projects/{project_id}": "project_management.update_project",
     "DELETE /api/v1/projects/{project_id}": "project_management.delete_project",
@@ -127,7 +133,11 @@ class Auditor:
 
 async def test_row_84_every_change_has_one_line(platform: PlatformFactory) -> None:
     """Row 84: who, what, from where, in which request; in the same transaction, so a refused one has its line too."""
-    async with platform(MODULES, seed=essentials) as p:
+    selling = [*MODULES, "courses", "orders"]
+    async with (
+        running_gateway() as gateway,
+        platform(selling, seed=essentials, settings={"PAYMENT_GATEWAY_URL": gateway.url}) as p,
+    ):
         every = {str(operation) for operation in await operations(p) if operation.method != "GET"}
         assert every == ACTIONS.keys()
         root, eve = await sign_up(p, "root", permissions=["*"]), await sign_up(p, "eve")
@@ -138,6 +148,7 @@ async def test_row_84_every_change_has_one_line(platform: PlatformFactory) -> No
         guest = await sign_up(p, "guest")
         await _files(audit, root, guest)
         await _projects(audit, root, guest)
+        await _sales(audit, root)
         assert audit.seen == {operation for operation, action in ACTIONS.items() if action}
 
 
@@ -232,6 +243,20 @@ async def _notifications(audit: Auditor, p: RunningPlatform, root: Account) -> N
     retry = "POST /api/v1/platform/deliveries/{delivery_id}/retry"
     await audit.call(retry, root.client, delivery_id=dead["id"])
     await audit.call(retry, root.client, delivery_id=UNKNOWN, outcome="refused")
+
+
+async def _sales(audit: Auditor, root: Account) -> None:
+    """What a saga does has its lines under the saga's own name; the request's is the purchase."""
+    course = {"title": "Maps", "price": {"amount": "9.90", "currency": "EUR"}}
+    course_id = (await audit.call("POST /api/v1/courses", root.client, course)).json()["id"]
+    order = {"course_id": course_id, "payment_token": "tok_ok"}
+    saga_id = (await audit.call("POST /api/v1/orders/purchase", root.client, order)).json()["id"]
+    nothing = order | {"course_id": UNKNOWN}
+    await audit.call("POST /api/v1/orders/purchase", root.client, nothing, outcome="refused")
+    for decision in ("compensate", "retry", "skip"):
+        route = f"POST {API}/platform/sagas/{{saga_id}}/{decision}"
+        await audit.call(route, root.client, saga_id=saga_id)
+        await audit.call(route, root.client, saga_id=UNKNOWN, outcome="refused")
 
 
 async def _files(audit: Auditor, root: Account, guest: Account) -> None:

@@ -1,0 +1,266 @@
+"""
+Takes the steps of sagas: for a worker that claimed the delivery, or for a caller who waits.
+
+A step's command runs as any other does, in the unit of work of the module that owns it; that it is done is stored by
+the very statement that stores what it did. So a step of the database happens once, whoever dies when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from platform_core import _outbox
+from platform_core._bus import Bus, context_of
+from platform_core._pools import KERNEL, Pools
+from platform_core._outbox import Delivery, backoff_seconds
+from platform_core._sagas import moves, store
+from platform_core._sagas.definitions import Definitions
+from platform_core._sagas.store import FOLLOWED_SECONDS, Lease, Stored
+from platform_core._uow import SqlUnitOfWork
+from platform_core.context import bind, current
+from platform_core.declarations import Saga
+from platform_core.domain import Refused
+from platform_core.errors import ConcurrentUpdate, DomainError, Kind, LeaseLost, Unparsable
+from platform_core.logs import masked
+from platform_core.metrics import Metrics
+from platform_core.ports import Clock
+from platform_core.tracing import span
+
+logger = structlog.get_logger("platform_core.sagas")
+
+_TRANSIENT: Final = frozenset({Kind.UNAVAILABLE, Kind.TIMED_OUT, Kind.RATE_LIMITED})
+"""Kinds of refusal that say "not now"; the others are final."""
+
+_UNEXPECTED: Final = "It failed unexpectedly."
+"""What callers see of an error that was not meant for them; operators find the rest in the log of the saga."""
+
+
+@dataclass(slots=True)
+class _Pace:
+    """
+    How long whoever takes the steps may stay.
+
+    Attributes:
+        lease_seconds: after this somebody else goes on, unless a step was stored meanwhile.
+        until: `time.monotonic()` up to which a pause is waited for; a worker has better things to do.
+    """
+
+    lease_seconds: float
+    until: float = 0.0
+
+    def lease(self, pause: float, error: str | None = None) -> Lease:
+        if pause == 0:
+            return Lease(max(self.lease_seconds, self.until - time.monotonic() + 1))
+        if time.monotonic() + pause < self.until:
+            return Lease(pause + self.lease_seconds)
+        return Lease(pause, is_kept=False, error=error)
+
+
+class SagaRunner:
+    """
+    Args:
+        definitions: of the active modules.
+        bus: executes the steps' commands.
+        ring: tells workers that a saga waits for them.
+    """
+
+    def __init__(
+        self,
+        definitions: Definitions,
+        bus: Bus,
+        pools: Pools,
+        clock: Clock,
+        lease_seconds: float,
+        ring: Callable[[Sequence[Any]], None],
+        metrics: Metrics,
+    ) -> None:
+        self.definitions, self._bus, self._pools, self._clock = definitions, bus, pools, clock
+        self._lease_seconds, self._ring, self._metrics = lease_seconds, ring, metrics
+
+    async def deliver(self, delivery: Delivery) -> None:
+        """
+        Carry on with the saga that a worker has leased, until it has ended or must wait.
+
+        Raises:
+            LeaseLost: somebody else carries it on.
+            Unparsable: this build cannot read it; park it.
+        """
+        stored = await store.read(self._pools.commands(KERNEL), delivery.id, delivery.lease_token)
+        context = context_of(delivery)
+        with (
+            span(f"saga {delivery.handler}", context.traceparent) as traceparent,
+            bind(replace(context, traceparent=traceparent)),
+        ):
+            await self._carry_on(stored, _Pace(self._lease_seconds))
+
+    async def follow(self, saga_id: UUID) -> bool:
+        """Do what `ports.Follow` promises."""
+        pool = self._pools.commands(KERNEL)
+        deadline = time.monotonic() + FOLLOWED_SECONDS
+        stored = await store.take(pool, saga_id, seconds=max(self._lease_seconds, FOLLOWED_SECONDS + 1))
+        if stored is None:
+            return False  # a worker was faster, or the caller slower than the first seconds
+        # the trail tells what a saga did under the saga's own name, whoever took the steps
+        context = replace(current(), request_id=str(saga_id), causation_id=saga_id)
+        try:
+            async with asyncio.timeout(FOLLOWED_SECONDS):
+                with bind(context):
+                    run, refusal = await self._carry_on(stored, _Pace(self._lease_seconds, deadline))
+        except (TimeoutError, LeaseLost):
+            # the attempt was cut off: whoever goes on finds out what became of it, as after a crash
+            await _outbox.give_back(pool, [(saga_id, stored.token)])
+            self._ring([saga_id])
+            return False
+        if run.status == moves.COMPENSATED and refusal is not None:
+            raise refusal
+        return run.status in (moves.COMPLETED, moves.COMPENSATED)
+
+    async def _carry_on(self, stored: Stored, pace: _Pace) -> tuple[moves.Run, DomainError | None]:
+        saga = self.definitions.get(stored.name, stored.definition)
+        if saga is None or [step.name for step in saga.steps] != [step.name for step in stored.run.steps]:
+            raise Unparsable(
+                f"no installed module has the saga {stored.name}@{stored.definition} that it began as"
+            )
+        refusal: DomainError | None = None
+        while (move := moves.next_move(saga, stored.run)) is not None:
+            attempt = _Attempt(self, saga, stored, move, pace)
+            run = await attempt.make()
+            refusal = refusal or attempt.refusal
+            stored = replace(stored, run=run, revision=stored.revision + 1)
+            if not attempt.lease.is_kept:
+                break
+            await asyncio.sleep(attempt.pause)
+        if not stored.run.is_going_on:
+            self._tell(stored)
+        return stored.run, refusal
+
+    def _tell(self, stored: Stored) -> None:
+        self._metrics.saga(stored.name, stored.run.status)
+        log = logger.error if stored.run.status == moves.NEEDS_ATTENTION else logger.info
+        steps = store.summary(stored.run.steps)
+        log("saga " + stored.run.status, saga=stored.name, saga_id=str(stored.id), steps=steps)
+
+    def unit_of_work(self) -> SqlUnitOfWork:
+        """Return one for what is stored without a command: that a step failed."""
+        return SqlUnitOfWork(self._pools.commands(KERNEL), self._clock, current())
+
+    @property
+    def bus(self) -> Bus:
+        return self._bus
+
+
+class _Attempt:
+    """
+    One attempt at one step, or at taking it back.
+
+    Attributes:
+        refusal: with which its action said no.
+        lease: what became of it.
+        pause: seconds until the next attempt at the same.
+    """
+
+    def __init__(self, runner: SagaRunner, saga: Saga, stored: Stored, move: moves.Move, pace: _Pace) -> None:
+        self._runner, self._saga, self._stored, self._move, self._pace = runner, saga, stored, move, pace
+        self._run = stored.run
+        self._told: DomainError | None = None
+        self.refusal: DomainError | None = None
+        self.lease = Lease(0)
+        self.pause = 0.0
+
+    async def make(self) -> moves.Run:
+        """
+        Make it, and store what came of it.
+
+        Returns: the run as it is then.
+
+        Raises:
+            LeaseLost: somebody else carries it on; nothing of it was stored.
+        """
+        step = self._move.step
+        make = step.compensation if self._move.is_undo else step.action
+        assert make is not None  # noqa: S101  # a move backward has a compensation
+        try:
+            async with asyncio.timeout(step.timeout_seconds):
+                command = make(self._stored.for_step(is_undo=self._move.is_undo))
+                await self._runner.bus.execute(command, (self._completed,))
+        except LeaseLost:
+            raise
+        except DomainError as error:
+            if error is not self._told:  # otherwise it was stored with the traces that the command left
+                await self._store_refusal(error)
+        except TimeoutError:
+            await self._store_failure(f"It took longer than {step.timeout_seconds:g} s.", "timed out")
+        except Exception as error:  # noqa: BLE001  # a module's command may raise anything; the saga copes
+            said = masked(str(error).partition("\n")[0])
+            await self._store_failure(_UNEXPECTED, f"{type(error).__name__}: {said}")
+        return self._run
+
+    async def _completed(self, result: Any, uow: SqlUnitOfWork) -> None:
+        """Store with the command's own effects that it is done, or that it said no and left traces."""
+        if isinstance(result, Refused):
+            if not isinstance(result.error, DomainError) or _is_transient(result.error):
+                raise result.error
+            self._told = result.error
+            self._refused(result.error, uow)
+        else:
+            run = moves.completed(self._saga, self._stored.run, self._move, store.plain(result))
+            self._queue(uow, run, "compensated" if self._move.is_undo else "completed")
+
+    async def _store_refusal(self, error: DomainError) -> None:
+        if _is_transient(error):
+            await self._store_failure(error.message, error.slug)
+            return
+        uow = self._runner.unit_of_work()
+        self._refused(error, uow)
+        await _commit(uow)
+
+    def _refused(self, error: DomainError, uow: SqlUnitOfWork) -> None:
+        self.refusal = None if self._move.is_undo else error
+        run = moves.refused(self._saga, self._stored.run, self._move, error.message)
+        self._queue(uow, run, self._what("refused"), f"{error.slug}: {error.message}")
+
+    async def _store_failure(self, why: str, detail: str) -> None:
+        run = moves.failed(self._saga, self._stored.run, self._move, why)
+        if moves.next_move(self._saga, run) == self._move:
+            self.pause = backoff_seconds(self._move.retry, self._attempts(run))
+        uow = self._runner.unit_of_work()
+        self._queue(uow, run, self._what("failed"), detail, why)
+        await _commit(uow)
+
+    def _queue(
+        self,
+        uow: SqlUnitOfWork,
+        run: moves.Run,
+        what: str,
+        detail: str | None = None,
+        error: str | None = None,
+    ) -> None:
+        self._run, self.lease = run, self._pace.lease(self.pause, error)
+        step = self._move.step.name
+        for write in store.carried_on(self._stored, run, self.lease, step=step, what=what, detail=detail):
+            uow.append(write)
+
+    def _what(self, happened: str) -> str:
+        return f"compensation {happened}" if self._move.is_undo else happened
+
+    def _attempts(self, run: moves.Run) -> int:
+        stands = next(step for step in run.steps if step.name == self._move.step.name)
+        return stands.undo_attempts if self._move.is_undo else stands.attempts
+
+
+def _is_transient(error: DomainError) -> bool:
+    return error.kind in _TRANSIENT or isinstance(error, ConcurrentUpdate)
+
+
+async def _commit(uow: SqlUnitOfWork) -> None:
+    try:
+        await uow.commit()
+    finally:
+        await uow.close()

@@ -1,0 +1,102 @@
+"""Courses and the seats in them; how many there are is decided by the database, where all buyers meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+from uuid import UUID
+
+from courses.contracts import CourseCreated, EnrolmentWithdrawn, StudentEnrolled
+from platform_core.domain import Aggregate, Money
+from platform_core.errors import InvalidInput
+
+HIGHEST_PRICE: Final = Decimal("9999999999.99")
+"""What `numeric(12, 2)` holds."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Course(Aggregate):
+    """
+    Something to learn, for a price.
+
+    Attributes:
+        price_amount: with two decimals at most, and never negative.
+        capacity: seats; None is as many as want one.
+    """
+
+    title: str
+    description: str | None
+    price_amount: Decimal
+    price_currency: str
+    capacity: int | None
+
+    @classmethod
+    def create(
+        cls,
+        course_id: UUID,
+        *,
+        title: str,
+        description: str | None,
+        price: Money,
+        capacity: int | None,
+        now: datetime,
+    ) -> Course:
+        """
+        Make a course.
+
+        Raises:
+            InvalidInput: nobody can pay such a price.
+        """
+        check_price(price)
+        course = cls(
+            id=course_id,
+            title=title,
+            description=description,
+            price_amount=price.amount,
+            price_currency=price.currency,
+            capacity=capacity,
+            created_at=now,
+            updated_at=now,
+        )
+        course.record(CourseCreated(course_id=course_id, title=title))
+        return course
+
+    @property
+    def price(self) -> Money:
+        return Money(self.price_amount, self.price_currency)
+
+
+def check_price(price: Money) -> None:
+    """Insist on an amount that can be paid: not negative, two decimals at most; raises `InvalidInput`."""
+    if not 0 <= price.amount <= HIGHEST_PRICE:
+        raise InvalidInput.of("price/amount", f"is between 0 and {HIGHEST_PRICE}", "out_of_range")
+    if price.amount != round(price.amount, 2):
+        raise InvalidInput.of("price/amount", "has two decimals at most", "too_precise")
+
+
+@dataclass(eq=False, kw_only=True)
+class Enrolment(Aggregate):
+    """A student's seat in a course; withdrawn, it is deleted."""
+
+    course_id: UUID
+    student_id: UUID
+
+    @classmethod
+    def begin(cls, enrolment_id: UUID, *, course_id: UUID, student_id: UUID, now: datetime) -> Enrolment:
+        """Take a seat."""
+        enrolment = cls(
+            id=enrolment_id, course_id=course_id, student_id=student_id, created_at=now, updated_at=now
+        )
+        enrolment.record(
+            StudentEnrolled(enrolment_id=enrolment_id, course_id=course_id, student_id=student_id)
+        )
+        return enrolment
+
+    def withdraw(self, now: datetime) -> None:
+        """Give the seat free."""
+        self.delete(now)
+        self.record(
+            EnrolmentWithdrawn(enrolment_id=self.id, course_id=self.course_id, student_id=self.student_id)
+        )

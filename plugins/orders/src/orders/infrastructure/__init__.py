@@ -1,0 +1,1 @@
+"""Orders in PostgreSQL, payments over HTTP, mails where `notification` is installed."""

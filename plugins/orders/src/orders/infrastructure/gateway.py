@@ -1,0 +1,109 @@
+"""Payments over HTTP; `orders.testing.gateway` speaks the other side of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import httpx2
+
+from orders.domain import NoPaymentGateway, PaymentDeclined, PaymentGatewayAway
+from orders.settings import OrdersSettings
+from platform_core.domain import Money
+
+_CONNECT_SECONDS: Final = 2.0
+_ASK_SECONDS: Final = 3.0
+"""Asking what became of a payment is quick, or the gateway is away."""
+
+
+class HttpPaymentGateway:
+    """
+    Speaks to the gateway at `PAYMENT_GATEWAY_URL`.
+
+        POST /charges {amount, currency, token}, Idempotency-Key: KEY   → 201 {reference}, or 402: declined
+        GET  /charges/KEY                                               → 200 {status, reference}, or 404: unknown
+        POST /refunds {charge: KEY}, Idempotency-Key: refund-KEY        → 201 {status: refunded | nothing_to_refund}
+
+    An answer that never came, or that says neither yes nor no, leaves open what happened: it is asked for by its key.
+
+    Args:
+        client: None where no gateway is configured.
+    """
+
+    def __init__(self, client: httpx2.AsyncClient | None) -> None:
+        self._client = client
+
+    def check_configured(self) -> None:
+        self._configured()
+
+    async def charge(self, key: str, price: Money, token: str) -> str:
+        body = {"amount": str(price.amount), "currency": price.currency, "token": token}
+        answer = await self._post("/charges", body, key)
+        if answer is None or answer.status_code not in (201, 402):
+            answer = await self._ask(f"/charges/{key}")
+        if answer.status_code == 402:
+            raise PaymentDeclined
+        said = _json(answer)
+        if answer.status_code in (200, 201) and said.get("status") == "paid":
+            return str(said["reference"])
+        if said.get("status") in ("declined", "void"):
+            raise PaymentDeclined
+        raise PaymentGatewayAway  # it never heard of the payment, so the next attempt makes it
+
+    async def refund(self, key: str) -> bool:
+        answer = await self._post("/refunds", {"charge": key}, f"refund-{key}")
+        if answer is None or answer.status_code != 201:
+            raise PaymentGatewayAway
+        return bool(_json(answer).get("status") == "refunded")
+
+    async def check(self) -> str | None:
+        """Tell whether the gateway answers; raises when it does not."""
+        await self._ask("/")
+        return None
+
+    async def _post(self, path: str, body: dict[str, str], key: str) -> httpx2.Response | None:
+        """Return what it answered; None when nobody knows what it did."""
+        client = self._configured()
+        try:
+            answer = await client.post(path, json=body, headers={"Idempotency-Key": key})
+        except httpx2.TransportError:
+            return None
+        return answer
+
+    async def _ask(self, path: str) -> httpx2.Response:
+        try:
+            answer = await self._configured().get(path, timeout=_ASK_SECONDS)
+        except httpx2.TransportError as error:
+            raise PaymentGatewayAway from error
+        if answer.status_code >= 500:
+            raise PaymentGatewayAway
+        return answer
+
+    def _configured(self) -> httpx2.AsyncClient:
+        if self._client is None:
+            raise NoPaymentGateway
+        return self._client
+
+
+@asynccontextmanager
+async def payment_gateway(settings: OrdersSettings) -> AsyncIterator[HttpPaymentGateway]:
+    """Keep connections to the gateway for as long as the process runs."""
+    if settings.gateway_url is None:
+        yield HttpPaymentGateway(None)
+        return
+    secret = settings.gateway_key
+    headers = {"Authorization": f"Bearer {secret.get_secret_value()}"} if secret else {}
+    timeout = httpx2.Timeout(settings.gateway_timeout_seconds, connect=_CONNECT_SECONDS)
+    async with httpx2.AsyncClient(
+        base_url=settings.gateway_url, headers=headers, timeout=timeout, trust_env=False
+    ) as client:
+        yield HttpPaymentGateway(client)
+
+
+def _json(answer: httpx2.Response) -> dict[str, Any]:
+    try:
+        said = answer.json()
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -1,0 +1,86 @@
+"""The development gateway: what other tests rely on when they read its ledger."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from orders.domain import NoPaymentGateway, PaymentDeclined, PaymentGatewayAway
+from orders.infrastructure.gateway import HttpPaymentGateway, payment_gateway
+from orders.settings import OrdersSettings
+from orders.testing import ServedGateway
+from orders.testing.gateway import DevelopmentGateway
+from platform_core.domain import Money
+
+PRICE = Money(Decimal("49.90"), "EUR")
+
+
+@pytest.fixture
+async def client(gateway: ServedGateway) -> AsyncIterator[HttpPaymentGateway]:
+    settings = OrdersSettings(PAYMENT_GATEWAY_URL=gateway.url, gateway_timeout_seconds=0.5)
+    async with payment_gateway(settings) as made:
+        yield made
+
+
+async def test_whatever_is_asked_twice_happens_once(
+    client: HttpPaymentGateway, gateway: ServedGateway
+) -> None:
+    references = await asyncio.gather(*(client.charge("a", PRICE, "tok_ok") for _ in range(5)))
+    assert set(references) == {"pay_a"}
+    assert [await client.refund("a") for _ in range(3)] == [True, True, True]
+    assert gateway.entries("a") == ["charge", "refund"]
+    for _ in range(2):
+        with pytest.raises(PaymentDeclined):
+            await client.charge("b", PRICE, "tok_declined")
+    assert await client.refund("b") is False
+    assert gateway.entries("b") == ["decline"]
+
+
+async def test_a_payment_that_comes_after_its_refund_finds_its_key_closed(
+    client: HttpPaymentGateway, gateway: ServedGateway
+) -> None:
+    """B37: a step that slept through its own compensation."""
+    assert await client.refund("a") is False
+    with pytest.raises(PaymentDeclined):
+        await client.charge("a", PRICE, "tok_ok")
+    assert gateway.entries("a") == ["void"]
+
+
+async def test_an_answer_that_never_came_is_asked_for(
+    client: HttpPaymentGateway, gateway: ServedGateway
+) -> None:
+    gateway.loses_answers = 1
+    assert await client.charge("lost", PRICE, "tok_ok") == "pay_lost"
+    gateway.slow_seconds = 1
+    with pytest.raises(PaymentGatewayAway):
+        await client.charge("slow", PRICE, "tok_slow")  # it takes longer than we wait, and knows nothing yet
+    await asyncio.sleep(1)
+    assert await client.charge("slow", PRICE, "tok_slow") == "pay_slow"
+    assert gateway.entries("slow") == ["charge"]
+
+
+async def test_a_gateway_that_is_away_is_away(client: HttpPaymentGateway, gateway: ServedGateway) -> None:
+    with pytest.raises(PaymentGatewayAway):
+        await client.charge("a", PRICE, "tok_unreachable")
+    gateway.is_away = True
+    for attempt in (client.charge("a", PRICE, "tok_ok"), client.refund("a"), client.check()):
+        with pytest.raises(PaymentGatewayAway):
+            await attempt
+    nowhere = OrdersSettings(PAYMENT_GATEWAY_URL="http://127.0.0.1:1")
+    async with payment_gateway(nowhere) as unreachable:
+        with pytest.raises(PaymentGatewayAway):
+            await unreachable.charge("a", PRICE, "tok_ok")
+    async with payment_gateway(OrdersSettings()) as none:
+        with pytest.raises(NoPaymentGateway):
+            none.check_configured()
+    assert gateway.ledger == []
+
+
+def test_the_ledger_survives_a_restart(tmp_path: Path) -> None:
+    before = DevelopmentGateway(tmp_path / "ledger")
+    before._write("a", "charge", "49.90", "EUR")
+    assert DevelopmentGateway(tmp_path / "ledger").ledger == before.ledger

@@ -1,0 +1,119 @@
+"""Booking the parts of a trip, and cancelling them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+from platform_core.domain import Command, Refused
+from platform_core.errors import DomainError, Kind
+from platform_core.ports import SagaRun, Sagas
+
+
+class SoldOut(DomainError, kind=Kind.CONFLICT):
+    """There is none left."""
+
+
+class Diary(Protocol):
+    """Where commands write what they did; it keeps duplicates, so that tests can find them."""
+
+    def write(self, trip_id: UUID, entry: str) -> None: ...
+
+
+@dataclass
+class Faults:
+    """What goes wrong next, by entry such as `book hotel`; each attempt takes one."""
+
+    planned: dict[str, list[Callable[[], Any] | Exception | None]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    calls: list[str] = field(default_factory=list)
+
+    async def strike(self, entry: str) -> None:
+        self.calls.append(entry)
+        fault = self.planned[entry].pop(0) if self.planned[entry] else None
+        if isinstance(fault, Exception):
+            raise fault
+        if fault is not None:
+            await fault()
+
+
+faults = Faults()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanTrip(Command[None]):
+    trip_id: UUID
+    followed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Book(Command[dict[str, str]]):
+    trip_id: UUID
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cancel(Command[None]):
+    trip_id: UUID
+    what: str
+
+
+async def plan_trip(command: PlanTrip, sagas: Sagas, diary: Diary) -> None:
+    sagas.start(
+        "voyage.trip",
+        saga_id=command.trip_id,
+        data={"trip": str(command.trip_id)},
+        followed=command.followed,
+    )
+    diary.write(command.trip_id, "planned")
+
+
+async def book(command: Book, diary: Diary) -> dict[str, str] | Refused:
+    diary.write(command.trip_id, f"booked {command.what}")
+    try:
+        await faults.strike(f"book {command.what}")
+    except SoldOut as error:
+        if command.what == "hotel":  # its traces stay; that of a flight is nothing but an error
+            return Refused(error)
+        raise
+    return {"reference": f"{command.what}-1"}
+
+
+async def cancel(command: Cancel, diary: Diary) -> None:
+    diary.write(command.trip_id, f"cancelled {command.what}")
+    await faults.strike(f"cancel {command.what}")
+
+
+def book_flight(run: SagaRun) -> Book:
+    return Book(trip_id=run.id, what="flight")
+
+
+def cancel_flight(run: SagaRun) -> Cancel:
+    assert run.is_compensating
+    return Cancel(trip_id=UUID(run.data["trip"]), what="flight")
+
+
+def book_hotel(run: SagaRun) -> Book:
+    assert run.results["flight"] == {"reference": "flight-1"}
+    return Book(trip_id=run.id, what="hotel")
+
+
+def cancel_hotel(run: SagaRun) -> Cancel:
+    return Cancel(trip_id=run.id, what="hotel")
+
+
+def write_postcard(run: SagaRun) -> Book:
+    return Book(trip_id=run.id, what="postcard")
+
+
+def confirm(run: SagaRun) -> Book:
+    return Book(trip_id=run.id, what="confirmation")
+
+
+async def hang() -> None:
+    await asyncio.sleep(60)
