@@ -30,7 +30,14 @@ from platform_core.settings import KernelSettings, variable_name
 REPOSITORY: Final = Path(__file__).parent.parent
 TARGET: Final = REPOSITORY / "docs" / "reference"
 NOTE: Final = "<!-- written by tools/reference.py from the code; do not edit -->"
-SHIPPED: Final = ("user_management", "file_management", "project_management", "notification", "courses", "orders")
+SHIPPED: Final = (
+    "user_management",
+    "file_management",
+    "project_management",
+    "notification",
+    "courses",
+    "orders",
+)
 """Other plugins may be installed beside these; the committed pages speak of the repository's own."""
 
 
