@@ -42,7 +42,7 @@ class Worker:
 
     Args:
         bus: runs one delivery.
-        pools: the kernel's own is used for claims, so that a busy module cannot starve them.
+        pools: the kernel's own pool is used for claims, so that a busy module cannot starve them.
         sagas: carries on one saga.
     """
 
@@ -50,7 +50,7 @@ class Worker:
         self, settings: KernelSettings, pools: Pools, bus: Bus, metrics: Metrics, sagas: SagaRunner
     ) -> None:
         self._settings, self._bus, self._metrics, self._sagas = settings, bus, metrics, sagas
-        self._engine, self._claims = pools.commands(KERNEL), pools.claims()
+        self._pool, self._claims = pools.commands(KERNEL), pools.claims()
         self._wake = asyncio.Event()
         self._stopping = asyncio.Event()
         # by lease too: a run that lost its lease may still be going on beside the one that has it now

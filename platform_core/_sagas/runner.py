@@ -18,8 +18,8 @@ import structlog
 
 from platform_core import _outbox
 from platform_core._bus import Bus, context_of
-from platform_core._pools import KERNEL, Pools
 from platform_core._outbox import Delivery, backoff_seconds
+from platform_core._pools import KERNEL, Pools
 from platform_core._sagas import moves, store
 from platform_core._sagas.definitions import Definitions
 from platform_core._sagas.store import FOLLOWED_SECONDS, Lease, Stored

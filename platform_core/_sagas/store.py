@@ -15,8 +15,8 @@ from uuid import UUID
 
 import orjson
 
-from platform_core._pools import translated
 from platform_core._pool import Pool
+from platform_core._pools import translated
 from platform_core._sagas import moves
 from platform_core._sagas.definitions import Definitions
 from platform_core._uow import SqlUnitOfWork, Write, dumps
