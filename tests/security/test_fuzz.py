@@ -63,6 +63,7 @@ async def identities(p: RunningPlatform, root: Any) -> dict[str, str]:
     await root.post(f"{API}/auth/password-reset", json={"email": "aimed@example.com"})
     await p.sql("UPDATE platform.deliveries SET status = 'dead', last_error = 'aimed at', lease_token = NULL")
     await root.post(f"{API}/roles", json={"name": "aimed", "description": "", "permissions": []})
+    things = await project_identities(root)
     [row] = await p.sql(
         "SELECT (SELECT id FROM user_management.users WHERE username = 'aimed') AS user_id,"
         " (SELECT id FROM user_management.roles WHERE name = 'aimed' ORDER BY id DESC LIMIT 1) AS role_id,"
@@ -72,7 +73,15 @@ async def identities(p: RunningPlatform, root: Any) -> dict[str, str]:
         "  WHERE username = 'root' LIMIT 1) AS session_id"
     )
     assert all(row.values()), row
-    return {"role_name": "aimed", **{name: str(value) for name, value in row.items()}}
+    return {"role_name": "aimed", **things, **{name: str(value) for name, value in row.items()}}
+
+
+async def project_identities(root: Any) -> dict[str, str]:
+    """Return one of each thing that paths below projects name, each of the administrator's."""
+    project = (await root.post(f"{API}/projects", json={"name": "aimed"})).json()["id"]
+    task = (await root.post(f"{API}/projects/{project}/tasks", json={"title": "aimed"})).json()["id"]
+    comment = (await root.post(f"{API}/tasks/{task}/comments", json={"body": "aimed"})).json()["id"]
+    return {"project_id": project, "task_id": task, "comment_id": comment, "currency": "EUR"}
 
 
 def complaints(case: Any, answer: Any) -> Iterator[str]:
