@@ -145,7 +145,7 @@ async def test_without_files_there_is_nothing_to_attach_and_everything_else_work
     assert not [one for one in await p.deliveries() if one.status != "done"]
 
 
-async def test_an_assigned_task_becomes_a_mail_and_one_s_own_does_not(platform: PlatformFactory) -> None:
+async def test_an_assigned_task_is_in_the_inbox_and_a_mail_and_one_s_own_is_not(platform: PlatformFactory) -> None:
     catalogue_type = pytest.importorskip("notification.application.catalogue").Catalogue
     modules = ["user_management", "notification", "project_management"]
     async with platform(modules, seed=essentials) as p:
@@ -170,6 +170,10 @@ async def test_an_assigned_task_becomes_a_mail_and_one_s_own_does_not(platform: 
             ("You were mentioned: Tiles", ben.email),
         }
         assert any("It is due on 2026-12-24" in mail.text for mail in p.mails)
+        inbox = (await ben.client.get(f"{API}/notifications")).json()["items"]
+        assert {one["title"] for one in inbox} == {subject for subject, _ in subjects}
+        assert next(one["data"] for one in inbox if "yours" in one["title"])["task_id"] == task["id"]
+        assert (await eve.client.get(f"{API}/notifications")).json()["items"] == []
 
 
 async def test_the_seeds_make_projects_and_may_run_again(platform: PlatformFactory) -> None:
