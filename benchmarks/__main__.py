@@ -6,17 +6,18 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import events, hashing, http_cases, report, startup
+from benchmarks import events, growth, hashing, http_cases, report, startup
 from benchmarks.ground import Ground, prepared
 from benchmarks.http_cases import CASES, Measured
 from benchmarks.sides import ALL_SIDES, FLOOR, OURS, running, sinks
 from platform_core.errors import OperationError
 
-PARTS: Final = ("requests", "hashing", "events", "modules")
+PARTS: Final = ("requests", "hashing", "events", "modules", "growth")
 
 
 def main() -> int:
@@ -48,6 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=4, help="length of one run")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each side")
     parser.add_argument("--connections", default="1,32", help="how many, comma-separated")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of history, at most; for growth")
     parser.add_argument("--output", type=Path, help="where the figures are left as JSON")
     return parser.parse_args()
 
@@ -66,7 +68,19 @@ def _on_one_ground(ground: Ground, arguments: argparse.Namespace) -> dict[str, A
         runs = events.measure(ground, rounds=3)
         print(f"{report.events_table(runs)}\n", flush=True)
         result["events"] = {side: [asdict(run) for run in runs[side]] for side in (FLOOR, OURS)}
+    if "growth" in arguments.parts:
+        result["growth"] = [asdict(curve) for curve in _growth(ground, arguments)]
     return result
+
+
+def _growth(ground: Ground, arguments: argparse.Namespace) -> Iterator[growth.Curve]:
+    for curves in (
+        growth.over_processes(ground, rounds=arguments.rounds),
+        growth.over_pools(ground, rounds=arguments.rounds),
+        growth.over_rows(ground, rounds=arguments.rounds, most=arguments.rows),
+    ):
+        print(report.growth_table(curves), flush=True)
+        yield from curves
 
 
 def _requests(ground: Ground, arguments: argparse.Namespace) -> list[Measured]:

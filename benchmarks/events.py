@@ -12,7 +12,7 @@ import contextlib
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
@@ -69,13 +69,14 @@ def measure(ground: Ground, rounds: int) -> dict[str, list[Deliveries]]:
     runs: dict[str, list[Deliveries]] = {FLOOR: [], OURS: []}
     for _ in range(rounds):
         for side, found in runs.items():
-            with _worker(ground, side):
+            with worker(ground, side):
                 found.append(asyncio.run(_run(ground, side)))
     return runs
 
 
 @contextlib.contextmanager
-def _worker(ground: Ground, side: str) -> Iterator[None]:
+def worker(ground: Ground, side: str) -> Iterator[None]:
+    """Run one worker of a side for the length of the block."""
     if side == OURS:
         command, environment, ready = ["platform", "worker"], ground.environment, "worker started"
     else:
@@ -88,12 +89,23 @@ def _worker(ground: Ground, side: str) -> Iterator[None]:
         yield
 
 
-async def _run(ground: Ground, side: str) -> Deliveries:
+async def backlog(ground: Ground, side: str, count: int) -> float:
+    """Return jobs a second of so many that all wait."""
+    async with _producer(ground, side) as producer:
+        return await producer.backlog(count)
+
+
+@contextlib.asynccontextmanager
+async def _producer(ground: Ground, side: str) -> AsyncIterator[_Producer]:
     async with (
         await psycopg.AsyncConnection.connect(ground.database_url, autocommit=True) as watch,
         redis.asyncio.Redis.from_url(ground.redis_url) as bell,
     ):
-        producer = _Producer(ground, side, watch, bell)
+        yield _Producer(ground, side, watch, bell)
+
+
+async def _run(ground: Ground, side: str) -> Deliveries:
+    async with _producer(ground, side) as producer:
         await producer.fresh()
         started = time.perf_counter()
         await asyncio.gather(
@@ -101,9 +113,9 @@ async def _run(ground: Ground, side: str) -> Deliveries:
         )
         await producer.until_done(EVENTS_COUNT)
         end_to_end = EVENTS_COUNT / (time.perf_counter() - started)
-        backlog = await producer.backlog()
+        waiting = await producer.backlog(EVENTS_COUNT)
         p95_ms = await producer.lag() if side in _LAGS else None
-    return Deliveries(end_to_end, backlog, p95_ms)
+    return Deliveries(end_to_end, waiting, p95_ms)
 
 
 class _Producer:
@@ -130,16 +142,16 @@ class _Producer:
                     await asyncio.sleep(every_seconds)
         await self._ring()
 
-    async def backlog(self) -> float:
+    async def backlog(self, count: int) -> float:
         """Return jobs a second when all of them wait; they are made invisible until the last is there."""
         await self.fresh()
         connect = psycopg.AsyncConnection.connect
         async with await connect(self._ground.database_url) as connection, connection.cursor() as cursor:
-            await cursor.executemany(_PRODUCE[self._side], [_values() for _ in range(EVENTS_COUNT)])
+            await cursor.executemany(_PRODUCE[self._side], [_values() for _ in range(count)])
             started = time.perf_counter()
         await self._ring()
-        await self.until_done(EVENTS_COUNT)
-        return EVENTS_COUNT / (time.perf_counter() - started)
+        await self.until_done(count)
+        return count / (time.perf_counter() - started)
 
     async def lag(self) -> float:
         """Return the 95th percentile of the time from event to effect at a moderate rate."""

@@ -1,4 +1,4 @@
-"""The requests as bars, for light and for dark pages: `python -m benchmarks.picture IN.json OUT.svg`."""
+"""Figures as pictures, for light and for dark pages: `python -m benchmarks.picture IN.json OUT.svg [GROWTH.svg]`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, Final
+
+from benchmarks import curves
 
 _WIDTH, _LABEL, _BAR, _GAP = 720, 210, 14, 22
 _KINDS: Final = (
@@ -59,6 +61,20 @@ def _case(one: Mapping[str, Any], y: float) -> Iterator[str]:
     yield f'<line class="must" x1="{must:.0f}" x2="{must:.0f}" y1="{top - 3:g}" y2="{y:g}"/>'
 
 
+def _of_modules(started: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    figures = {
+        "cpu_seconds": "processor time to the first 200, s",
+        "memory_mb": "memory at the first 200, MB",
+        "cpu_ms": "processor time per GET, ms",
+    }
+    for name, figure in figures.items():
+        points = [(one["modules"], one[name]) for one in started]
+        yield {"figure": figure, "over": "generated modules", "points": points}
+
+
 if __name__ == "__main__":
     measured = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     Path(sys.argv[2]).write_text(draw(measured["requests"]), encoding="utf-8")
+    if len(sys.argv) > 3:
+        shown = [*measured["growth"], *_of_modules(measured["modules"])]
+        Path(sys.argv[3]).write_text(curves.draw(shown), encoding="utf-8")

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.events import Deliveries
 from benchmarks.ground import Ground
+from benchmarks.growth import Curve
 from benchmarks.http_cases import Measured
 from benchmarks.sides import CORE, FLOOR, ORM, OURS
 from benchmarks.startup import Started
@@ -86,6 +87,17 @@ def modules_table(started: Sequence[Started]) -> str:
         f" | {one.cpu_ms:.2f} ms |"
         for one in started
     ]
+    return "\n".join(lines)
+
+
+def growth_table(curves: Iterable[Curve]) -> str:
+    """Return curves as a Markdown table, one line each."""
+    lines = []
+    for curve in curves:
+        points = ", ".join(f"{count:,}: {value:,.2f}" for count, value in curve.points)
+        (_, first), (_, last) = curve.points[0], curve.points[-1]
+        verdict = f"{last / first:.2f} times the first; should be flat" if curve.is_flat else ""
+        lines.append(f"| {curve.figure} | over {curve.over} | {points} | {verdict} |")
     return "\n".join(lines)
 
 

@@ -46,14 +46,17 @@ def running(ground: Ground, names: Sequence[str]) -> Iterator[list[Side]]:
     """Run programs for the length of the block."""
     with contextlib.ExitStack() as stack:
         yield [
-            stack.enter_context(_ours(ground) if name == OURS else _by_hand(ground, name)) for name in names
+            stack.enter_context(ours(ground) if name == OURS else _by_hand(ground, name)) for name in names
         ]
 
 
 @contextlib.contextmanager
-def _ours(ground: Ground) -> Iterator[Side]:
+def ours(ground: Ground, *, workers: int = 1) -> Iterator[Side]:
+    """Run `platform serve` with so many processes."""
     port = free_port()
     command = ["platform", "serve", "--port", str(port), "--internal-port", str(free_port())]
+    if workers > 1:
+        command += ["--workers", str(workers)]
     with run_process(command, env=ground.environment) as process:
         process.wait_for_url(f"http://127.0.0.1:{port}/health/ready")
         yield Side(OURS, port, process, "/api/v1")

@@ -434,7 +434,6 @@ class EventCodec:
         except ValidationError as error:
             raise Unparsable(f"the stored {name} does not fit its class") from error
 
-
     def _adapter(self, shape: type[Any]) -> TypeAdapter[Any]:
         adapter = self._adapters.get(shape)
         if adapter is None:
