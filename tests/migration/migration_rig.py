@@ -14,10 +14,15 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 
-from platform_core._migrations import ModuleMigrations
+from platform_core._migrations import ModuleMigrations, kernel_migrations
 from platform_core._pools import libpq_url
 from platform_core.db import aggregate_columns, module_metadata
 from platform_core.declarations import Link
+
+KERNEL_REVISIONS = [
+    f"platform_{number:04}" for number, _ in enumerate(sorted(kernel_migrations().directory.glob("*.py")), 1)
+]
+"""The kernel's own, in their order."""
 
 
 class Throwaway:

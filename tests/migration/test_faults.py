@@ -8,12 +8,12 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from migration_rig import MakeModule, Throwaway, connection, rows, snapshot, tables
+from migration_rig import KERNEL_REVISIONS, MakeModule, Throwaway, connection, rows, snapshot, tables
 
 from platform_core import _migrations
 from platform_core._migrations import ModuleMigrations, read_database_sync, run
@@ -23,9 +23,22 @@ from platform_core._migrations.offline import upgrade_sql
 from platform_core._migrations.plan import Goal
 from platform_core._migrations.versions import current
 from platform_core.errors import MigrationFailed, OperationError
-from platform_core.testing import RunningProcess, run_process
+from platform_core.testing import RunningProcess, RunPlatform
 
 ONCE = Path(__file__).parent / "migrate_once.py"
+
+Migrating = Callable[[str, Throwaway], contextlib.AbstractContextManager[RunningProcess]]
+
+
+@pytest.fixture
+def migrating(run_platform: RunPlatform) -> Migrating:
+    """Migrate the kernel and one module in a process of its own; begins at once, and may be killed."""
+
+    def start(url: str, module: Throwaway) -> contextlib.AbstractContextManager[RunningProcess]:
+        arguments = (url, module.name, str(module.directory))
+        return run_platform(*arguments, env={"PYTHONPATH": os.pathsep.join(sys.path)}, program=ONCE)
+
+    return start
 
 
 # ── B27: ten at once ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -35,7 +48,11 @@ ONCE = Path(__file__).parent / "migrate_once.py"
 @pytest.mark.slow
 @pytest.mark.parametrize("applied_before", [0, 3], ids=["empty database", "previous release"])
 def test_ten_processes_at_once_all_end_well_and_each_revision_runs_once(
-    newest_database_url: str, kernel: ModuleMigrations, make_module: MakeModule, applied_before: int
+    newest_database_url: str,
+    kernel: ModuleMigrations,
+    make_module: MakeModule,
+    applied_before: int,
+    migrating: Migrating,
 ) -> None:
     module = make_module("alpha").things()
     if applied_before:
@@ -46,14 +63,13 @@ def test_ten_processes_at_once_all_end_well_and_each_revision_runs_once(
     module.revision("create_notes", "op.create_table('notes', sa.Column('id', sa.Uuid), schema='alpha')")
 
     with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(_migrating(newest_database_url, module)) for _ in range(10)]
+        processes = [stack.enter_context(migrating(newest_database_url, module)) for _ in range(10)]
         codes = [process.wait(timeout_seconds=170) for process in processes]
         outputs = "\n".join(process.output for process in processes)
 
     assert codes == [0] * 10, outputs
     assert rows(newest_database_url, "SELECT revision FROM platform.migrations ORDER BY id") == [
-        ("platform_0001",),
-        ("platform_0002",),
+        *((revision,) for revision in KERNEL_REVISIONS),
         ("alpha_0001",),
         ("alpha_0002",),
         ("alpha_0003",),
@@ -113,7 +129,11 @@ def test_a_migrator_waits_for_the_statement_that_a_killed_one_left_running(
 
 @pytest.mark.processes
 def test_a_migrator_killed_in_the_middle_leaves_the_version_where_it_was_and_the_next_one_succeeds(
-    newest_database_url: str, kernel: ModuleMigrations, make_module: MakeModule, tmp_path: Path
+    newest_database_url: str,
+    kernel: ModuleMigrations,
+    make_module: MakeModule,
+    tmp_path: Path,
+    migrating: Migrating,
 ) -> None:
     module, awake = make_module("alpha").things(), tmp_path / "awake"
     module.revision(
@@ -121,7 +141,7 @@ def test_a_migrator_killed_in_the_middle_leaves_the_version_where_it_was_and_the
         f"op.create_table('notes', sa.Column('id', sa.Uuid), schema='alpha')\n"
         f"if not Path({str(awake)!r}).exists():\n    op.execute('SELECT pg_sleep(60)')",
     )
-    with _migrating(newest_database_url, module) as process:
+    with migrating(newest_database_url, module) as process:
         _wait_for_statement(newest_database_url, "SELECT pg_sleep(60)")
         process.kill()
     assert current(newest_database_url, [module.migrations])[0].revision is None
@@ -193,7 +213,7 @@ def test_an_aborted_concurrent_index_is_repaired_by_running_again(
 
 @pytest.mark.processes
 def test_a_migrator_killed_while_it_builds_an_index_is_followed_by_one_that_builds_it_anew(
-    newest_database_url: str, kernel: ModuleMigrations, make_module: MakeModule
+    newest_database_url: str, kernel: ModuleMigrations, make_module: MakeModule, migrating: Migrating
 ) -> None:
     module = make_module("alpha").things()
     _migrations.upgrade(newest_database_url, [kernel, module.migrations]).raise_for_failures()
@@ -204,7 +224,7 @@ def test_a_migrator_killed_while_it_builds_an_index_is_followed_by_one_that_buil
         # an old snapshot, for which the index has to wait
         reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         reader.execute("SELECT count(*) FROM alpha.things")
-        with _migrating(newest_database_url, module) as process:
+        with migrating(newest_database_url, module) as process:
             _wait_for_statement(newest_database_url, "CREATE INDEX CONCURRENTLY%")
             process.kill()
     _migrations.upgrade(newest_database_url, [kernel, module.migrations]).raise_for_failures()
@@ -385,7 +405,7 @@ def test_waiting_ends_when_somebody_else_has_migrated(
     threading.Timer(0.7, lambda: _migrations.upgrade(newest_database_url, [kernel])).start()
     state = wait(newest_database_url, [kernel], timeout_seconds=30, waiting=told.append)
     assert not state.not_ready
-    assert told[0] == "platform: pending: platform_0001, platform_0002"
+    assert told[0] == f"platform: pending: {', '.join(KERNEL_REVISIONS)}"
 
 
 def test_waiting_for_nothing_ends_with_what_is_missing(
@@ -421,11 +441,6 @@ def test_the_check_finds_what_a_downgrade_leaves_and_what_a_model_lacks(
 
 
 # ── tools ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _migrating(url: str, module: Throwaway) -> contextlib.AbstractContextManager[RunningProcess]:
-    command = [sys.executable, str(ONCE), url, module.name, str(module.directory)]
-    return run_process(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
 
 
 def _wait_for_lock(url: str, waiting: object) -> None:

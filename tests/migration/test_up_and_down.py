@@ -2,12 +2,10 @@
 Every module's revisions up and down, over all modules, by the version tables and the ledger.
 """
 
-from pathlib import Path
-
 import psycopg
 import pytest
 import sqlalchemy as sa
-from migration_rig import MakeModule, connection, rows, snapshot, tables
+from migration_rig import KERNEL_REVISIONS, MakeModule, connection, rows, snapshot, tables
 
 from platform_core import _migrations
 from platform_core._migrations import ModuleMigrations, autogenerate, read_database, read_database_sync
@@ -17,12 +15,6 @@ from platform_core._migrations.plan import Goal, UnknownTarget
 from platform_core._migrations.versions import applied_revisions, current
 from platform_core.declarations import Link
 from platform_core.errors import OperationError
-
-KERNEL = [
-    f"platform_{number:04}"
-    for number in range(1, 1 + len(list((Path(__file__).parents[2] / "alembic" / "versions").glob("*.py"))))
-]
-"""The kernel's own revisions, in order."""
 
 
 def test_up_then_models_then_down_then_up_for_the_kernel_and_every_installed_module(
@@ -51,7 +43,7 @@ def test_up_and_down_leave_nothing_behind(
     assert rows(database_url, "SELECT count(*) FROM pg_roles WHERE rolname LIKE %s", f"{database}\\_%") == [
         (0,)
     ]
-    assert _migrations.upgrade(database_url, modules).applied_count == len(KERNEL) + 1
+    assert _migrations.upgrade(database_url, modules).applied_count == len(KERNEL_REVISIONS) + 1
 
 
 def test_a_drift_between_models_and_tables_is_told(
@@ -94,7 +86,7 @@ def test_downgrade_minus_one_takes_back_the_latest_revision_over_all_modules(
     second = _migrations.downgrade(database_url, modules)
     assert [(m.name, [r.revision for r in m.applied]) for m in second.modules] == [("beta", ["beta_0001"])]
     assert tables(database_url, "alpha", "beta") == {"alpha.things"}
-    assert [m.revision for m in current(database_url, modules)] == [KERNEL[-1], "alpha_0001", None]
+    assert [m.revision for m in current(database_url, modules)] == [KERNEL_REVISIONS[-1], "alpha_0001", None]
 
 
 def test_several_revisions_are_taken_back_in_the_order_of_the_ledger(
@@ -143,7 +135,9 @@ def test_the_kernels_tables_stay_while_others_have_theirs(
     _migrations.upgrade(newest_database_url, modules).raise_for_failures()
     report = _migrations.downgrade(newest_database_url, modules, "base", only="platform")
     assert "alpha still have tables here" in report.failed["platform"]
-    assert rows(newest_database_url, "SELECT count(*) FROM platform.migrations") == [(len(KERNEL) + 1,)]
+    assert rows(newest_database_url, "SELECT count(*) FROM platform.migrations") == [
+        (len(KERNEL_REVISIONS) + 1,)
+    ]
 
 
 def test_upgrade_to_a_number_or_a_revision_goes_as_far_and_no_further(
@@ -156,13 +150,15 @@ def test_upgrade_to_a_number_or_a_revision_goes_as_far_and_no_further(
     def at() -> list[str | None]:
         return [module.revision for module in current(newest_database_url, modules)]
 
-    _migrations.upgrade(newest_database_url, modules, target=f"+{len(KERNEL) + 1}").raise_for_failures()
-    assert at() == [KERNEL[-1], "alpha_0001", None]
+    _migrations.upgrade(
+        newest_database_url, modules, target=f"+{len(KERNEL_REVISIONS) + 1}"
+    ).raise_for_failures()
+    assert at() == [KERNEL_REVISIONS[-1], "alpha_0001", None]
     _migrations.upgrade(newest_database_url, modules, target="+1").raise_for_failures()
-    assert at() == [KERNEL[-1], "alpha_0002", None]
+    assert at() == [KERNEL_REVISIONS[-1], "alpha_0002", None]
     _migrations.downgrade(newest_database_url, modules, "-2")
     _migrations.upgrade(newest_database_url, modules, target="alpha_0001").raise_for_failures()
-    assert at() == [KERNEL[-1], "alpha_0001", None]
+    assert at() == [KERNEL_REVISIONS[-1], "alpha_0001", None]
     with pytest.raises(UnknownTarget, match="no revision alpha_0009"):
         _migrations.upgrade(newest_database_url, modules, target="alpha_0009")
 
@@ -217,7 +213,7 @@ async def test_a_build_is_ready_when_only_contract_revisions_are_pending(
     modules = [kernel, module.migrations]
     state = await read_database(newest_database_url, modules)
     assert [str(m) for m in state.not_ready] == [
-        f"platform: pending: {', '.join(KERNEL)}",
+        f"platform: pending: {', '.join(KERNEL_REVISIONS)}",
         "alpha: pending: alpha_0001",
     ]
     _migrations.upgrade(newest_database_url, modules).raise_for_failures()
