@@ -219,6 +219,14 @@ def planted(session: nox.Session) -> None:
 
 
 @nox.session(python=False)
+def plans(session: nox.Session) -> None:
+    """
+    The tests once more, listened to: each statement explained on full tables; none may read a large one whole.
+    """
+    session.run("python", "tools/plans.py", *session.posargs)
+
+
+@nox.session(python=False)
 def coverage(session: nox.Session) -> None:
     """
     The tests once more, measured, child processes too, which takes twice as long; fails below the gate.

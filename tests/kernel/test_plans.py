@@ -160,7 +160,7 @@ async def _keep_house(p: RunningPlatform) -> None:
     await _outbox.extend(pool, [(new_id(), new_id())], lease_seconds=1)
     await purge_idempotency_keys(pools, 24)
     for name in ("user_management.purge_logins", "notification.release_held_emails"):
-        await p.execute(p.kernel.bus._codec.command(name, {}))
+        await p.execute(p.kernel.bus.codec.command(name, {}))
 
 
 async def _read_whole(

@@ -145,7 +145,9 @@ async def test_without_files_there_is_nothing_to_attach_and_everything_else_work
     assert not [one for one in await p.deliveries() if one.status != "done"]
 
 
-async def test_an_assigned_task_is_in_the_inbox_and_a_mail_and_one_s_own_is_not(platform: PlatformFactory) -> None:
+async def test_an_assigned_task_is_in_the_inbox_and_a_mail_and_one_s_own_is_not(
+    platform: PlatformFactory,
+) -> None:
     catalogue_type = pytest.importorskip("notification.application.catalogue").Catalogue
     modules = ["user_management", "notification", "project_management"]
     async with platform(modules, seed=essentials) as p:
