@@ -4,8 +4,8 @@ B35: real processes die by `kill -9` before, inside and after each step of a pur
 Whatever was interrupted, somebody else ends it: the gateway's ledger, the seats and the order agree, nobody has a seat
 and their money back, and a client who repeats the request buys nothing more.
 
-Each case was red once with the code broken on purpose: the completion of a step stored by a statement of its own
-(inside, after), leases that do not end (all), compensations that begin with the first step (refund, withdrawal).
+Red with the code broken on purpose: with the completion of a step in a statement of its own, everything that dies after
+enrolment, confirmation and completion happens twice. Payment, refund and withdrawal bear that by their own rules.
 """
 
 from __future__ import annotations
