@@ -40,6 +40,13 @@ from notification.application.ports import (
     TemplateRepository,
 )
 from notification.application.preferences import GetPreferences, SetPreferences, set_preferences
+from notification.application.quiet_hours import (
+    DIGEST,
+    RELEASE_QUIET_EVERY,
+    Release,
+    ReleaseQuietMessages,
+    release_quiet_messages,
+)
 from notification.application.send_email import (
     RELEASE_EVERY,
     ReleaseHeldEmails,
@@ -124,6 +131,7 @@ def register_services() -> Services:
             per_unit_of_work(Inbox, inbox.SqlInbox),
             per_unit_of_work(AddressBook, Addresses),
             per_unit_of_work(Notifier),
+            per_unit_of_work(Release),
             per_unit_of_work(Writer),
             per_application(Renderer, JinjaRenderer),
             per_application(Catalogue),
@@ -140,6 +148,7 @@ def register_services() -> Services:
             MarkRead: mark_read,
             MarkAllRead: mark_all_read,
             DeleteNotification: delete_notification,
+            ReleaseQuietMessages: release_quiet_messages,
             SetPreferences: set_preferences,
             CreateTemplate: create_template,
             ReplaceTemplate: replace_template,
@@ -203,7 +212,13 @@ def register_tasks() -> Sequence[Task | Schedule]:
         ),
         Task(command=NotifyRecipients, audited=False),
         Task(command=ReleaseHeldEmails, audited=False),
+        Task(command=ReleaseQuietMessages, audited=False, concurrency_count=1),
         Schedule(name="notification.release_held_emails", every=RELEASE_EVERY, command=ReleaseHeldEmails()),
+        Schedule(
+            name="notification.release_quiet_messages",
+            every=RELEASE_QUIET_EVERY,
+            command=ReleaseQuietMessages(),
+        ),
     ]
 
 
@@ -232,7 +247,7 @@ def notification_channels() -> Sequence[NotificationChannel]:
 
 @hookimpl
 def notification_kinds() -> Sequence[NotificationKind]:
-    return [*ACCOUNT_KINDS, ANNOUNCEMENT]
+    return [*ACCOUNT_KINDS, ANNOUNCEMENT, DIGEST]
 
 
 @hookimpl

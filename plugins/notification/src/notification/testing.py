@@ -43,14 +43,16 @@ def settings_for_tests() -> Mapping[str, str]:
 
 
 async def announce(
-    p: RunningPlatform, *user_ids: UUID, title: str = "The library closes early", text: str = "At noon."
+    p: RunningPlatform,
+    *user_ids: UUID,
+    title: str = "The library closes early",
+    text: str = "At noon.",
+    announcement_id: UUID | None = None,
 ) -> UUID:
     """Tell users something, on whichever channels they want; return the id of the announcement."""
-    announcement_id = new_id()
-    await p.execute(
-        Announce(announcement_id=announcement_id, recipients=list(user_ids), title=title, text=text)
-    )
-    return announcement_id
+    identity = announcement_id or new_id()
+    await p.execute(Announce(announcement_id=identity, recipients=list(user_ids), title=title, text=text))
+    return identity
 
 
 class FarSide(Protocol):

@@ -72,6 +72,18 @@ class EmailRepository(Protocol):
         """Return user, channel and device of what this event brought about already."""
         ...
 
+    async def quiet_over(self, now: datetime, limit: int) -> Sequence[Email]:
+        """Return messages whose quiet hours are over, by user, channel and device, the oldest of each first."""
+        ...
+
+    def settle(self, emails: Sequence[Email]) -> None:
+        """Store what was decided on messages that `quiet_over` returned; raises when somebody else decided before."""
+        ...
+
+    def end_quiet(self, user_id: UUID, now: datetime) -> None:
+        """Let what waits for the end of a user's quiet hours be looked at anew."""
+        ...
+
     async def held(self, limit_per_channel: int) -> Sequence[Email]:
         """Return mails that wait for a mail server, the oldest of each channel, so that none is in another's way."""
         ...

@@ -8,7 +8,7 @@ from typing import Annotated
 from annotated_types import Len
 
 from notification.application.catalogue import Catalogue
-from notification.application.ports import PreferencesRepository
+from notification.application.ports import EmailRepository, PreferencesRepository
 from notification.contracts import PreferencesView, QuietHours
 from notification.domain import Preferences, check_preferences
 from platform_core.domain import Command, Query, new_id
@@ -44,6 +44,7 @@ async def set_preferences(
     command: SetPreferences,
     principal: Principal,
     preferences: PreferencesRepository,
+    emails: EmailRepository,
     catalogue: Catalogue,
     clock: Clock,
 ) -> PreferencesView:
@@ -67,7 +68,10 @@ async def set_preferences(
     if stored is None:
         stored = Preferences(id=new_id(), created_at=now, updated_at=now, user_id=user_id)
         preferences.add(stored)
+    waited_for = stored.quiet_hours
     stored.change(now, channels=command.channels, kinds=command.kinds, quiet_hours=command.quiet_hours)
+    if waited_for not in (None, stored.quiet_hours):
+        emails.end_quiet(user_id, now)
     return preferences_view(catalogue, stored.channels, stored.kinds, command.quiet_hours)
 
 

@@ -91,6 +91,7 @@ class Email(Aggregate):
     def cannot_be_written(self, now: datetime, reason: str) -> None:
         """Give up before the mail server was asked: nobody to write to any more, or nothing to write."""
         self.status, self.error, self.held_at = Status.FAILED, one_line(reason, _LONGEST_ERROR), None
+        self.quiet_until = None
         self.touch(now)
 
     def hold(self, now: datetime, reason: str) -> None:
@@ -102,6 +103,21 @@ class Email(Aggregate):
         """Stop waiting."""
         self.held_at, self.error = None, None
         self.touch(now)
+
+    def stay_quiet(self, now: datetime, until: datetime) -> None:
+        """Go on waiting: other quiet hours have begun."""
+        self.quiet_until = until
+        self.touch(now)
+
+    def wake(self, now: datetime) -> None:
+        """Stop waiting for the end of quiet hours, to be sent."""
+        self.quiet_until = None
+        self.touch(now)
+
+    def merge_into(self, digest_id: UUID, now: datetime) -> None:
+        """Become a line of a digest; the log shows that one instead."""
+        self.quiet_until, self.digest_id = None, digest_id
+        self.delete(now)
 
     def _attempted(self, now: datetime, status: Status, reason: str | None) -> None:
         self.attempts += 1

@@ -7,17 +7,26 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Table, bindparam, column, func, select
+from sqlalchemy import Table, TableValuedAlias, bindparam, column, func, select
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 
 
+def given_rows(table: Table, columns: Iterable[str], **further: Any) -> TableValuedAlias:
+    """
+    Return what a statement's parameter `rows` holds, as a table: a list of what `row_of` returns.
+
+    Args:
+        further: name → type of columns that `table` has not.
+    """
+    typed = [column(name, further[name] if name in further else table.c[name].type) for name in columns]
+    rows = func.jsonb_to_recordset(bindparam("rows", type_=JSONB)).table_valued(*typed)
+    return rows.render_derived(name="given", with_types=True)
+
+
 def bulk_insert(table: Table, columns: Iterable[str]) -> Insert:
-    """Return the statement that inserts whatever its parameter `rows` holds: a list of what `row_of` returns."""
+    """Return the statement that inserts whatever its parameter `rows` holds."""
     names = tuple(columns)
-    rows = func.jsonb_to_recordset(bindparam("rows", type_=JSONB)).table_valued(
-        *(column(name, table.c[name].type) for name in names)
-    )
-    given = rows.render_derived(name="given", with_types=True)
+    given = given_rows(table, names)
     return insert(table).from_select(names, select(*(given.c[name] for name in names)))
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Text, Uuid, any_, bindparam, func, select
+from sqlalchemy import DateTime, Integer, Text, Uuid, any_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from notification.application.ports import Wordings
 from notification.domain import Email, Preferences, Template
-from notification.infrastructure.bulk import bulk_insert, row_of
+from notification.infrastructure.bulk import bulk_insert, given_rows, row_of
 from notification.infrastructure.tables import (
     EMAILS,
     PREFERENCES,
@@ -27,6 +28,27 @@ __all__ = ["SqlEmailRepository", "SqlPreferencesRepository", "SqlTemplateReposit
 _INSERT_EMAILS: Final = bulk_insert(email_logs, EMAILS.fields)
 _KNOWN: Final = select(email_logs.c.user_id, email_logs.c.channel, email_logs.c.device_id).where(
     email_logs.c.event_id == bindparam("event"), email_logs.c.kind == bindparam("of_kind")
+)
+_QUIET_OVER: Final = (
+    EMAILS.select()
+    .where(email_logs.c.quiet_until <= bindparam("now", type_=DateTime(timezone=True)))
+    .order_by(email_logs.c.user_id, email_logs.c.channel, email_logs.c.device_id, email_logs.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+_SETTLED: Final = ("id", "status", "error", "quiet_until", "digest_id", "deleted_at", "updated_at", "version")
+_DECIDED: Final = given_rows(email_logs, (*_SETTLED, "stored_version"), stored_version=Integer)
+_SETTLE: Final = (
+    update(email_logs)
+    .where(email_logs.c.id == _DECIDED.c.id, email_logs.c.version == _DECIDED.c.stored_version)
+    .values({name: _DECIDED.c[name] for name in _SETTLED if name != "id"})
+)
+_END_QUIET: Final = (
+    update(email_logs)
+    .where(
+        email_logs.c.user_id == bindparam("owner", type_=Uuid),
+        email_logs.c.quiet_until > bindparam("now", type_=DateTime(timezone=True)),
+    )
+    .values(quiet_until=bindparam("now", type_=DateTime(timezone=True)), version=email_logs.c.version + 1)
 )
 _PREFERENCES_OF_USERS: Final = PREFERENCES.select().where(
     notification_preferences.c.user_id == any_(bindparam("users", type_=ARRAY(Uuid)))
@@ -49,6 +71,18 @@ class SqlEmailRepository(Repository[Email]):
     async def known(self, event_id: UUID, kind: str) -> Collection[tuple[UUID, str, UUID | None]]:
         rows = await self.uow.fetch_all(_KNOWN, {"event": event_id, "of_kind": kind})
         return {(row["user_id"], row["channel"], row["device_id"]) for row in rows}
+
+    async def quiet_over(self, now: datetime, limit: int) -> Sequence[Email]:
+        rows = await self.uow.fetch_all(_QUIET_OVER, {"now": now, "most": limit})
+        return [self.mapping.build(row) for row in rows]
+
+    def settle(self, emails: Sequence[Email]) -> None:
+        if emails:
+            rows = [{**row_of(email, _SETTLED), "stored_version": email.stored_version} for email in emails]
+            self.uow.write(_SETTLE, values={"rows": rows}, expect=len(rows))
+
+    def end_quiet(self, user_id: UUID, now: datetime) -> None:
+        self.uow.write(_END_QUIET, values={"owner": user_id, "now": now})
 
     async def held(self, limit_per_channel: int) -> Sequence[Email]:
         place = func.row_number().over(partition_by=email_logs.c.channel, order_by=email_logs.c.held_at)
