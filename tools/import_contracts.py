@@ -42,7 +42,7 @@ KERNEL_ROOMS: Final = (
     "_sagas",
     "_bus",
     "_audit : _outbox : _wiring",
-    "signals : standings : storage : cache : tasks",
+    "signals : standings : storage : cache : tasks : outbound",
     "_uow : _tables",
     "db",
     "_pools",

@@ -41,6 +41,8 @@ ACTIONS: dict[str, str | None] = {
     "POST /api/v1/folders": "file_management.create_folder",
     "PATCH /api/v1/folders/{folder_id}": "file_management.update_folder",
     "DELETE /api/v1/folders/{folder_id}": "file_management.delete_folder",
+    "POST /api/v1/notifications/devices": "notification.register_device",
+    "DELETE /api/v1/notifications/devices/{device_id}": "notification.remove_device",
     "POST /api/v1/notifications/read-all": "notification.mark_all_read",
     "POST /api/v1/notifications/{notification_id}/read": "notification.mark_read",
     "DELETE /api/v1/notifications/{notification_id}": "notification.delete_notification",
@@ -229,6 +231,17 @@ async def _notifications(audit: Auditor, p: RunningPlatform, root: Account) -> N
     await audit.call(f"POST {one}/read", root.client, notification_id=entry["id"])
     await audit.call(f"DELETE {one}", root.client, notification_id=entry["id"])
     await audit.call(f"DELETE {one}", root.client, notification_id=entry["id"], outcome="refused")
+    subscription = {
+        "endpoint": "https://push.example.com/1",
+        "keys": {
+            # the point and the secret of the example in RFC 8291
+            "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+            "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+        },
+    }
+    made = await audit.call("POST /api/v1/notifications/devices", root.client, subscription)
+    device = "/api/v1/notifications/devices/{device_id}"
+    await audit.call(f"DELETE {device}", root.client, device_id=made.json()["id"])
     base = "/api/v1/notifications/templates"
     made = await audit.call(f"POST {base}", root.client, wording)
     template_id = made.json()["id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from email import message_from_bytes
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import default
+from pathlib import Path
 from ssl import SSLContext
 from typing import Any
 
@@ -20,6 +22,10 @@ from pydantic import SecretStr
 from notification.contracts import OutgoingMessage
 from notification.infrastructure.smtp import SmtpChannel
 from platform_core.domain import new_id
+
+# test files share `far_side.py`
+sys.path.append(str(Path(__file__).parent))
+
 
 GREETING = "250 fine"
 
@@ -199,3 +205,11 @@ def outgoing() -> Callable[..., OutgoingMessage]:
         return OutgoingMessage(**(values | changes))
 
     return make
+
+
+@pytest.fixture
+async def far_http() -> AsyncIterator[Any]:
+    from far_side import http_server  # found only now
+
+    async with http_server() as server:
+        yield server

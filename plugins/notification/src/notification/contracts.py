@@ -28,6 +28,7 @@ __all__ = [
     "ChannelNotConfigured",
     "DeliveryDeferred",
     "DeliveryRefused",
+    "DeviceView",
     "EmailLogView",
     "InvalidTemplate",
     "NotificationChannel",
@@ -37,7 +38,9 @@ __all__ = [
     "OutgoingMessage",
     "PreferencesView",
     "PreviewView",
+    "PushKeyView",
     "QuietHours",
+    "RecipientGone",
     "TemplateSource",
     "TemplateTaken",
     "TemplateView",
@@ -73,6 +76,7 @@ class OutgoingMessage:
         subject: one line.
         html: None where there is only text.
         locale: the language it was written in, `en` or `de-at`.
+        kind, data: what it is about, for a receiver that is a program.
     """
 
     id: UUID
@@ -82,6 +86,8 @@ class OutgoingMessage:
     text: str
     html: str | None
     locale: str
+    kind: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Channel(Protocol):
@@ -123,6 +129,10 @@ class DeliveryRefused(OperationError):
     """The other side will never take the message."""
 
 
+class RecipientGone(DeliveryRefused):
+    """There is no such recipient any more; one of several devices is forgotten."""
+
+
 class ChannelNotConfigured(OperationError):
     """The channel was not told where to send to."""
 
@@ -136,8 +146,9 @@ class NotificationChannel:
         name: as in preferences and templates: `email`, `sms`, `push`.
         title: for people.
         adapter: the type of a `Channel` that the contributing plugin's services provide, one per process.
-        address: `UserView` → where this channel reaches them; None: it does not.
+        address: `UserProfileView` → where this channel reaches them; None: it does not.
         on_by_default: for users who never said what they want.
+        waits: whether messages wait while nobody has configured the channel; what is stale by then has failed instead.
     """
 
     name: str
@@ -145,6 +156,7 @@ class NotificationChannel:
     adapter: type[Any]
     address: Callable[[Any], str | None]
     on_by_default: bool = False
+    waits: bool = True
 
     def __post_init__(self) -> None:
         if not _CHANNEL.fullmatch(self.name):
@@ -288,6 +300,29 @@ class UnreadCountView:
     """How many entries of the caller's inbox are unread."""
 
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """
+    A device that messages are pushed to.
+
+    Attributes:
+        endpoint: by which a browser recognises its own subscription.
+    """
+
+    id: UUID
+    name: str | None
+    endpoint: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PushKeyView:
+    """The `applicationServerKey` that a browser subscribes with: a public key, base64url (RFC 8292)."""
+
+    public_key: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,16 @@ from notification import hookspecs
 from notification.application.account_kinds import ACCOUNT_KINDS
 from notification.application.announcements import ANNOUNCEMENT, Announce, announce
 from notification.application.catalogue import Catalogue
+from notification.application.devices import (
+    GetPushKey,
+    ListDevices,
+    RegisterDevice,
+    RemoveDevice,
+    register_device,
+    remove_device,
+)
 from notification.application.email_logs import ListEmailLogs
+from notification.application.housekeeping import PURGE_EVERY, PurgeOld, forget_user, purge_old
 from notification.application.inbox import (
     CountUnread,
     DeleteNotification,
@@ -33,6 +42,7 @@ from notification.application.notify import (
 from notification.application.ports import (
     AddressBook,
     Channels,
+    DeviceRepository,
     EmailRepository,
     Inbox,
     PreferencesRepository,
@@ -51,6 +61,8 @@ from notification.application.send_email import (
     RELEASE_EVERY,
     ReleaseHeldEmails,
     SendEmail,
+    SendPush,
+    SendText,
     Writer,
     release_held_emails,
     send_email,
@@ -70,6 +82,8 @@ from notification.application.templates import (
 from notification.application.wording import Site, Wording
 from notification.contracts import (
     EMAIL,
+    PUSH,
+    SMS,
     NotificationChannel,
     NotificationKind,
     NotificationRequested,
@@ -79,12 +93,15 @@ from notification.domain import ATTEMPTS_COUNT
 from notification.infrastructure import inbox, queries
 from notification.infrastructure.addresses import Addresses
 from notification.infrastructure.channels import ContributedChannels
+from notification.infrastructure.push import PushChannel
 from notification.infrastructure.rendering import JinjaRenderer
 from notification.infrastructure.repositories import (
+    SqlDeviceRepository,
     SqlEmailRepository,
     SqlPreferencesRepository,
     SqlTemplateRepository,
 )
+from notification.infrastructure.sms import SmsChannel
 from notification.infrastructure.smtp import SmtpChannel, mail_host
 from notification.infrastructure.stream import follow_inbox
 from notification.infrastructure.tables import metadata
@@ -107,8 +124,10 @@ from platform_core.declarations import (
     per_unit_of_work,
 )
 from platform_core.http import Router
+from platform_core.outbound import Outbound
 from platform_core.ports import Clock
 from platform_core.settings import KernelSettings
+from user_management import UserDeleted
 
 
 @hookimpl
@@ -126,6 +145,7 @@ def register_services() -> Services:
     return Services(
         provides=[
             per_unit_of_work(EmailRepository, SqlEmailRepository),
+            per_unit_of_work(DeviceRepository, SqlDeviceRepository),
             per_unit_of_work(PreferencesRepository, SqlPreferencesRepository),
             per_unit_of_work(TemplateRepository, SqlTemplateRepository),
             per_unit_of_work(Inbox, inbox.SqlInbox),
@@ -137,11 +157,15 @@ def register_services() -> Services:
             per_application(Catalogue),
             per_application(Channels, ContributedChannels),
             per_application(SmtpChannel, smtp_channel),
+            per_application(SmsChannel, sms_channel),
+            per_application(PushChannel, push_channel),
             per_application(Site, site),
             per_application(Wording),
         ],
         commands={
             SendEmail: send_email,
+            SendPush: send_email,
+            SendText: send_email,
             ReleaseHeldEmails: release_held_emails,
             Announce: announce,
             NotifyRecipients: notify_recipients,
@@ -149,7 +173,10 @@ def register_services() -> Services:
             MarkAllRead: mark_all_read,
             DeleteNotification: delete_notification,
             ReleaseQuietMessages: release_quiet_messages,
+            PurgeOld: purge_old,
             SetPreferences: set_preferences,
+            RegisterDevice: register_device,
+            RemoveDevice: remove_device,
             CreateTemplate: create_template,
             ReplaceTemplate: replace_template,
             DeleteTemplate: delete_template,
@@ -158,6 +185,8 @@ def register_services() -> Services:
             ListNotifications: inbox.list_notifications,
             CountUnread: inbox.count_unread,
             FollowInbox: follow_inbox,
+            ListDevices: queries.list_devices,
+            GetPushKey: queries.get_push_key,
             GetPreferences: queries.get_preferences,
             ListTemplates: queries.list_templates,
             GetTemplate: queries.get_template,
@@ -195,23 +224,29 @@ def register_event_handlers() -> Sequence[Subscription]:
     return [
         *accounts,
         on(NotificationRequested, notify_requested, name="notification.notification_requested"),
+        on(UserDeleted, forget_user, name="notification.forget_user"),
     ]
 
 
 @hookimpl
 def register_tasks() -> Sequence[Task | Schedule]:
     return [
-        Task(
-            command=SendEmail,
-            retry=Retry(attempts_count=ATTEMPTS_COUNT, first_seconds=1, longest_seconds=1800),
-            timeout_seconds=45,
-            # a mail server that hangs occupies four of a worker's places, not all
-            concurrency_count=4,
-            # the log of mails says it all, and nobody decided on the attempt
-            audited=False,
+        *(
+            Task(
+                command=command,
+                retry=Retry(attempts_count=ATTEMPTS_COUNT, first_seconds=1, longest_seconds=1800),
+                timeout_seconds=45,
+                # a server that hangs occupies four of a worker's places, not all, and none of the other channels'
+                concurrency_count=4,
+                # the log of messages says it all, and nobody decided on the attempt
+                audited=False,
+            )
+            for command in (SendEmail, SendPush, SendText)
         ),
         Task(command=NotifyRecipients, audited=False),
         Task(command=ReleaseHeldEmails, audited=False),
+        Task(command=PurgeOld, audited=False, concurrency_count=1),
+        Schedule(name="notification.purge_old", every=PURGE_EVERY, command=PurgeOld()),
         Task(command=ReleaseQuietMessages, audited=False, concurrency_count=1),
         Schedule(name="notification.release_held_emails", every=RELEASE_EVERY, command=ReleaseHeldEmails()),
         Schedule(
@@ -241,7 +276,18 @@ def notification_channels() -> Sequence[NotificationChannel]:
             adapter=SmtpChannel,
             address=lambda user: str(user.email),
             on_by_default=True,
-        )
+        ),
+        NotificationChannel(
+            name=SMS,
+            title="Text message",
+            adapter=SmsChannel,
+            address=lambda user: user.phone_number,
+            waits=False,
+        ),
+        # where it reaches people their devices tell
+        NotificationChannel(
+            name=PUSH, title="Push", adapter=PushChannel, address=lambda user: None, waits=False
+        ),
     ]
 
 
@@ -267,6 +313,29 @@ async def check_mail(channel: SmtpChannel) -> None:
 def site(kernel: KernelSettings, settings: NotificationSettings) -> Site:
     """What every mail says about the platform."""
     return Site(name=settings.from_name, url=kernel.public_url)
+
+
+def sms_channel(settings: NotificationSettings) -> SmsChannel:
+    """Make the way out for text messages."""
+    return SmsChannel(
+        url=settings.sms_url,
+        authorization=settings.sms_authorization,
+        sender=settings.sms_sender,
+        body=settings.sms_body,
+        outbound=Outbound(),
+    )
+
+
+def push_channel(kernel: KernelSettings, settings: NotificationSettings, clock: Clock) -> PushChannel:
+    """Make the way out for messages to devices."""
+    sender = settings.from_address or f"no-reply@{mail_host(kernel.public_url)}"
+    return PushChannel(
+        key=settings.vapid_private_key,
+        contact=settings.vapid_contact or f"mailto:{sender}",
+        hosts=settings.push_hosts,
+        clock=clock,
+        outbound=Outbound(),
+    )
 
 
 def smtp_channel(kernel: KernelSettings, settings: NotificationSettings, clock: Clock) -> SmtpChannel:

@@ -99,9 +99,7 @@ async def test_what_becomes_visible_out_of_order_is_told_too(platform: PlatformF
     async with platform(MODULES, seed=essentials) as p:
         eve = await sign_up(p, "eve")
         async with listening(p, URL, eve.client.headers) as stream:
-            await stored(p, eve, "First")
-            # its number was drawn before
-            await p.sql("UPDATE notification.notifications SET deleted_at = now()")
+            await stored_unseen(p, eve, "First")  # its number is drawn, and nobody can see it yet
             await announce(p, eve.id, title="Second")
             assert await titles(stream, 1) == ["Second"]
             await p.sql("UPDATE notification.notifications SET deleted_at = NULL")
@@ -109,10 +107,10 @@ async def test_what_becomes_visible_out_of_order_is_told_too(platform: PlatformF
             assert sorted(await titles(stream, 2)) == ["First", "Third"]
 
 
-async def stored(p: RunningPlatform, account: Account, title: str) -> None:
+async def stored_unseen(p: RunningPlatform, account: Account, title: str) -> None:
     await p.sql(
-        "INSERT INTO notification.notifications (id, version, created_at, updated_at, event_id, kind, user_id, title,"
-        " body, data, is_read) VALUES (gen_random_uuid(), 1, now(), now(), gen_random_uuid(), 'a.b', %(user)s,"
+        "INSERT INTO notification.notifications (id, version, created_at, updated_at, deleted_at, event_id, kind, user_id, title,"
+        " body, data, is_read) VALUES (gen_random_uuid(), 1, now(), now(), now(), gen_random_uuid(), 'a.b', %(user)s,"
         " %(title)s, '', '{}', false)",
         user=account.id,
         title=title,

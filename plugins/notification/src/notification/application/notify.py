@@ -18,7 +18,7 @@ from notification.application.ports import (
     TemplateRepository,
     Wordings,
 )
-from notification.application.send_email import SendEmail
+from notification.application.send_email import sending
 from notification.application.stream import INBOX_TOPIC
 from notification.application.wording import Wording
 from notification.contracts import IN_APP, NotificationKind, NotificationRequested
@@ -186,7 +186,7 @@ class Notifier:
         self.emails.add_all(emails)
         for email in emails:
             if email.quiet_until is None:
-                self.jobs.later(SendEmail(email_id=email.id), key=f"email:{email.id}")
+                self.jobs.later(sending(email), key=f"email:{email.id}")
 
 
 def announcing(kind: NotificationKind) -> Callable[[Event, Notifier, EventMetadata], Awaitable[None]]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from uuid import UUID
 
 from notification.contracts import Channel, TemplateSource
-from notification.domain import Email, Notification, Preferences, Template
+from notification.domain import Device, Email, Notification, Preferences, Template
 from user_management import UserProfileView
 
 Wordings: TypeAlias = Mapping[tuple[str, str, str], TemplateSource]
@@ -33,6 +33,14 @@ class Inbox(Protocol):
 
     def delete(self, notification_id: UUID, user_id: UUID, now: datetime) -> None:
         """Throw an entry away; the commit raises as for `mark_read`."""
+        ...
+
+    def forget(self, user_id: UUID) -> None:
+        """Delete an inbox for good."""
+        ...
+
+    def purge(self, before: datetime, limit: int) -> None:
+        """Delete entries that are older for good."""
         ...
 
 
@@ -72,6 +80,10 @@ class EmailRepository(Protocol):
         """Return user, channel and device of what this event brought about already."""
         ...
 
+    def purge(self, before: datetime, limit: int) -> None:
+        """Delete the log of older messages whose end is known."""
+        ...
+
     async def quiet_over(self, now: datetime, limit: int) -> Sequence[Email]:
         """Return messages whose quiet hours are over, by user, channel and device, the oldest of each first."""
         ...
@@ -89,10 +101,33 @@ class EmailRepository(Protocol):
         ...
 
 
+class DeviceRepository(Protocol):
+    """Devices that messages are pushed to."""
+
+    def add(self, aggregate: Device) -> None: ...
+    async def get(self, identity: UUID) -> Device: ...
+
+    async def around(self, user_id: UUID, endpoint: str) -> Sequence[Device]:
+        """Load the user's devices, and the one with this endpoint, whosever it is."""
+        ...
+
+    async def find_of(self, user_id: UUID, device_id: UUID) -> Device | None:
+        """Load one device, if it is the user's."""
+        ...
+
+    def forget(self, user_id: UUID) -> None:
+        """Delete all devices of a user for good."""
+        ...
+
+
 class PreferencesRepository(Protocol):
     """What users want to hear of."""
 
     def add(self, aggregate: Preferences) -> None: ...
+
+    def forget(self, user_id: UUID) -> None:
+        """Delete what a user said for good."""
+        ...
 
     async def of_user(self, user_id: UUID) -> Preferences | None:
         """Load what one user said, to change it."""
@@ -153,6 +188,10 @@ class Renderer(Protocol):
 
 class Channels(Protocol):
     """The adapters of the contributed channels."""
+
+    def waits(self, name: str) -> bool:
+        """Tell whether messages wait while a channel is not configured."""
+        ...
 
     def adapter(self, name: str) -> Channel:
         """

@@ -20,7 +20,7 @@ from notification.application.ports import (
     TemplateRepository,
     Wordings,
 )
-from notification.application.send_email import SendEmail
+from notification.application.send_email import sending
 from notification.application.wording import Wording
 from notification.contracts import EMAIL, PUSH, SMS, NotificationKind
 from notification.domain import Email, Preferences, quiet_until, wanted_channels
@@ -143,7 +143,7 @@ class Release:
         return written[0].subject if written else email.subject
 
     def _send(self, email: Email) -> None:
-        self.jobs.later(SendEmail(email_id=email.id), key=f"email:{email.id}")
+        self.jobs.later(sending(email), key=f"email:{email.id}")
 
 
 async def release_quiet_messages(command: ReleaseQuietMessages, release: Release) -> None:

@@ -10,15 +10,24 @@ from typing import Final
 from uuid import UUID
 
 from notification.application.account_kinds import LINKED_KINDS
-from notification.application.ports import Channels, EmailRepository, Rendered, TemplateRepository
+from notification.application.ports import (
+    Channels,
+    DeviceRepository,
+    EmailRepository,
+    Rendered,
+    TemplateRepository,
+)
 from notification.application.wording import Wording
 from notification.contracts import (
+    PUSH,
+    SMS,
     ChannelNotConfigured,
     DeliveryDeferred,
     DeliveryRefused,
     OutgoingMessage,
+    RecipientGone,
 )
-from notification.domain import Email, greeting_name
+from notification.domain import Device, Email, greeting_name
 from platform_core.domain import Command, Refused
 from platform_core.errors import OperationError
 from platform_core.ports import Clock, Jobs
@@ -40,6 +49,20 @@ class NothingToWrite(OperationError):
 @dataclass(frozen=True, kw_only=True)
 class SendEmail(Command[None]):
     """Send a queued mail."""
+
+    email_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendPush(Command[None]):
+    """Send a queued message to a device; a task of its own, because its far side is whatever a client named."""
+
+    email_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendText(Command[None]):
+    """Send a queued text message; a task of its own, so that a slow gateway delays no mail."""
 
     email_id: UUID
 
@@ -81,16 +104,24 @@ class Writer:
         return {"link": link or ""}
 
 
+def sending(email: Email) -> SendEmail | SendPush | SendText:
+    """Return the job that sends a message, by its channel."""
+    if email.channel == PUSH:
+        return SendPush(email_id=email.id)
+    return SendText(email_id=email.id) if email.channel == SMS else SendEmail(email_id=email.id)
+
+
 async def send_email(
-    command: SendEmail,
+    command: SendEmail | SendPush | SendText,
     emails: EmailRepository,
     users: UserDirectory,
+    devices: DeviceRepository,
     writer: Writer,
     channels: Channels,
     clock: Clock,
 ) -> Refused | None:
     """
-    Send a queued mail; a repetition carries the same `Message-ID`.
+    Send a queued message; a repetition carries the same identifier.
 
     Returns: `Refused` when the attempt is to be repeated, so that the log of it stays.
     """
@@ -102,6 +133,12 @@ async def send_email(
         reason = "the account is gone" if user is None else "the account is disabled"
         email.cannot_be_written(clock.now(), reason)
         return None
+    device = None
+    if email.device_id is not None:
+        device = await devices.find_of(user.id, email.device_id)
+        if device is None:
+            email.cannot_be_written(clock.now(), "the device is gone")
+            return None
     try:
         rendered, locale = await writer.write(email, user)
     except NothingToWrite as error:
@@ -109,27 +146,34 @@ async def send_email(
         return None
     message = OutgoingMessage(
         id=email.id,
-        recipient=email.recipient,
+        recipient=email.recipient if device is None else device.address,
         recipient_name=greeting_name(user.full_name, user.username),
         subject=rendered.subject,
         text=rendered.text,
         html=rendered.html,
         locale=locale,
+        kind=email.kind,
+        data=email.data,
     )
-    return await _hand_over(message, email, channels, clock)
+    return await _hand_over(message, email, device, channels, clock)
 
 
 async def _hand_over(
-    message: OutgoingMessage, email: Email, channels: Channels, clock: Clock
+    message: OutgoingMessage, email: Email, device: Device | None, channels: Channels, clock: Clock
 ) -> Refused | None:
     try:
         message_id = await channels.adapter(email.channel).send(message)
     except ChannelNotConfigured as error:
-        _log.warning("mail %s waits in the queue: %s", email.id, error)
-        email.hold(clock.now(), str(error))
+        if channels.waits(email.channel):
+            _log.warning("mail %s waits in the queue: %s", email.id, error)
+            email.hold(clock.now(), str(error))
+        else:
+            email.cannot_be_written(clock.now(), str(error))
     except DeliveryRefused as error:
         _log.warning("mail %s was refused for good: %s", email.id, error)
         email.was_refused(clock.now(), subject=message.subject, reason=str(error))
+        if device is not None and isinstance(error, RecipientGone):
+            device.delete(clock.now())
     except DeliveryDeferred as error:
         email.was_deferred(clock.now(), subject=message.subject, reason=str(error))
         return Refused(error)
@@ -151,7 +195,7 @@ async def release_held_emails(
         for email in held:
             email.release(clock.now())
             # the first job of this mail is done; its key would swallow a second one
-            jobs.later(SendEmail(email_id=email.id), key=f"email:{email.id}:{email.version}")
+            jobs.later(sending(email), key=f"email:{email.id}:{email.version}")
 
 
 async def _is_ready(channels: Channels, channel: str, waiting_count: int) -> bool:

@@ -2,6 +2,14 @@
 The rules of `notification`: what becomes of a message, who wants to hear of what and when, an administrator's wording.
 """
 
+from notification.domain.devices import (
+    DEVICES_COUNT,
+    Device,
+    DeviceTaken,
+    TooManyDevices,
+    check_subscription,
+    free_place,
+)
 from notification.domain.inbox import LONGEST_BODY, LONGEST_TITLE, Notification
 from notification.domain.messages import ATTEMPTS_COUNT, Email, Status
 from notification.domain.preferences import (
@@ -17,14 +25,20 @@ from notification.domain.text import greeting_name, one_line
 __all__ = [
     "ATTEMPTS_COUNT",
     "DEFAULT_CHANNELS",
+    "DEVICES_COUNT",
     "LONGEST_BODY",
     "LONGEST_TITLE",
+    "Device",
+    "DeviceTaken",
     "Email",
     "Notification",
     "Preferences",
     "Status",
     "Template",
+    "TooManyDevices",
     "check_preferences",
+    "check_subscription",
+    "free_place",
     "greeting_name",
     "locale_chain",
     "one_line",

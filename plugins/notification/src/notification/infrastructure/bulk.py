@@ -39,3 +39,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, UUID) else value
+
+
+def first_id_at(moment: datetime) -> UUID:
+    """Return the lowest UUIDv7 of a moment: what has a lower one was made before, and the primary key finds it."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)

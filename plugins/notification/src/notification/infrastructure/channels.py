@@ -15,6 +15,10 @@ class ContributedChannels:
     def __init__(self, catalogue: Catalogue, extensions: Extensions) -> None:
         self._catalogue, self._extensions = catalogue, extensions
 
+    def waits(self, name: str) -> bool:
+        contributed = self._catalogue.channels.get(name)
+        return contributed is None or contributed[1].waits
+
     def adapter(self, name: str) -> Channel:
         if name not in self._catalogue.channels:
             raise ChannelNotConfigured(f"no installed module contributes the channel {name}")

@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import DateTime, Uuid, bindparam, func, select, update
+from sqlalchemy import DateTime, Integer, Uuid, bindparam, delete, func, select, update
 
 from notification.application.inbox import CountUnread, ListNotifications
 from notification.contracts import NotificationView, UnreadCountView
 from notification.domain import Notification
-from notification.infrastructure.bulk import bulk_insert, row_of
+from notification.infrastructure.bulk import bulk_insert, first_id_at, row_of
 from notification.infrastructure.tables import notifications
 from platform_core.db import Reads, UnitOfWork
 from platform_core.domain import Page
@@ -55,6 +55,15 @@ _DELETE: Final = (
     .values({**_CHANGED, "deleted_at": _NOW})
 )
 
+_FORGET: Final = delete(notifications).where(notifications.c.user_id == bindparam("owner", type_=Uuid))
+_PURGED: Final = (
+    select(notifications.c.id)
+    .where(notifications.c.id < bindparam("before", type_=Uuid))
+    .order_by(notifications.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+_PURGE: Final = delete(notifications).where(notifications.c.id.in_(_PURGED))
+
 _LIST: Final = select(*(notifications.c[name] for name in _SHOWN), notifications.c.position).where(*_OWN)
 _LIST_UNREAD: Final = _LIST.where(notifications.c.is_read.is_(False))
 _COUNT_UNREAD: Final = (
@@ -82,6 +91,12 @@ class SqlInbox:
 
     def delete(self, notification_id: UUID, user_id: UUID, now: datetime) -> None:
         self._change(_DELETE, notification_id, user_id, now)
+
+    def forget(self, user_id: UUID) -> None:
+        self._uow.write(_FORGET, values={"owner": user_id})
+
+    def purge(self, before: datetime, limit: int) -> None:
+        self._uow.write(_PURGE, values={"before": first_id_at(before), "most": limit})
 
     def _change(self, statement: Any, notification_id: UUID, user_id: UUID, now: datetime) -> None:
         self._uow.write(

@@ -8,20 +8,25 @@ from typing import Any, Final
 from sqlalchemy import Uuid, bindparam, select
 
 from notification.application.catalogue import Catalogue
+from notification.application.devices import GetPushKey, ListDevices
 from notification.application.email_logs import ListEmailLogs
 from notification.application.ports import Renderer
 from notification.application.preferences import GetPreferences, preferences_view
 from notification.application.templates import GetTemplate, ListTemplates, PreviewTemplate, preview
 from notification.contracts import (
     EMAIL,
+    ChannelNotConfigured,
+    DeviceView,
     EmailLogView,
     PreferencesView,
     PreviewView,
+    PushKeyView,
     QuietHours,
     TemplateSource,
     TemplateView,
 )
-from notification.infrastructure.tables import email_logs, notification_preferences, templates
+from notification.infrastructure.push import PushChannel
+from notification.infrastructure.tables import devices, email_logs, notification_preferences, templates
 from platform_core.db import Reads
 from platform_core.domain import Page
 from platform_core.errors import NotFound
@@ -59,6 +64,9 @@ _PREFERENCES: Final = select(
     notification_preferences.c.kinds,
     notification_preferences.c.quiet_hours,
 ).where(notification_preferences.c.user_id == bindparam("owner", type_=Uuid))
+_DEVICES: Final = select(
+    devices.c.id, devices.c.name, devices.c.endpoint, devices.c.created_at, devices.c.updated_at
+).where(devices.c.user_id == bindparam("owner", type_=Uuid), devices.c.deleted_at.is_(None))
 _TEMPLATES: Final = select(*_TEMPLATE_COLUMNS).where(templates.c.deleted_at.is_(None))
 _TEMPLATE: Final = _TEMPLATES.where(templates.c.id == bindparam("identity", type_=Uuid))
 
@@ -79,6 +87,27 @@ async def get_preferences(
         return preferences_view(catalogue, {}, {}, None)
     quiet_hours = QuietHours(**row["quiet_hours"]) if row["quiet_hours"] else None
     return preferences_view(catalogue, row["channels"], row["kinds"], quiet_hours)
+
+
+async def list_devices(query: ListDevices, principal: Principal, reads: Reads) -> Page[DeviceView]:
+    """Return the caller's devices, newest first."""
+    owner = {"owner": principal.require_user()}
+    return await reads.page(
+        _DEVICES, query.page, lambda row: DeviceView(**row), order=(devices.c.id,), values=owner
+    )
+
+
+async def get_push_key(query: GetPushKey, channel: PushChannel) -> PushKeyView:
+    """
+    Return the key that browsers subscribe with.
+
+    Raises:
+        NotFound: nothing is pushed here.
+    """
+    try:
+        return PushKeyView(channel.public_key)
+    except ChannelNotConfigured:
+        raise NotFound("Nothing is pushed here: the platform has no key for it.") from None
 
 
 async def list_templates(query: ListTemplates, reads: Reads) -> Page[TemplateView]:

@@ -7,23 +7,30 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import DateTime, Integer, Text, Uuid, any_, bindparam, func, select, update
+from sqlalchemy import DateTime, Integer, Text, Uuid, any_, bindparam, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from notification.application.ports import Wordings
-from notification.domain import Email, Preferences, Template
-from notification.infrastructure.bulk import bulk_insert, given_rows, row_of
+from notification.domain import Device, Email, Preferences, Template
+from notification.infrastructure.bulk import bulk_insert, first_id_at, given_rows, row_of
 from notification.infrastructure.tables import (
+    DEVICES,
     EMAILS,
     PREFERENCES,
     TEMPLATES,
+    devices,
     email_logs,
     notification_preferences,
     templates,
 )
 from platform_core.db import Repository
 
-__all__ = ["SqlEmailRepository", "SqlPreferencesRepository", "SqlTemplateRepository"]
+__all__ = [
+    "SqlDeviceRepository",
+    "SqlEmailRepository",
+    "SqlPreferencesRepository",
+    "SqlTemplateRepository",
+]
 
 _INSERT_EMAILS: Final = bulk_insert(email_logs, EMAILS.fields)
 _KNOWN: Final = select(email_logs.c.user_id, email_logs.c.channel, email_logs.c.device_id).where(
@@ -50,6 +57,20 @@ _END_QUIET: Final = (
     )
     .values(quiet_until=bindparam("now", type_=DateTime(timezone=True)), version=email_logs.c.version + 1)
 )
+_PURGED: Final = (
+    select(email_logs.c.id)
+    .where(
+        email_logs.c.id < bindparam("before", type_=Uuid),
+        email_logs.c.status != "queued",
+    )
+    .order_by(email_logs.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+_PURGE: Final = delete(email_logs).where(email_logs.c.id.in_(_PURGED))
+_FORGET_PREFERENCES: Final = delete(notification_preferences).where(
+    notification_preferences.c.user_id == bindparam("owner", type_=Uuid)
+)
+_FORGET_DEVICES: Final = delete(devices).where(devices.c.user_id == bindparam("owner", type_=Uuid))
 _PREFERENCES_OF_USERS: Final = PREFERENCES.select().where(
     notification_preferences.c.user_id == any_(bindparam("users", type_=ARRAY(Uuid)))
 )
@@ -84,6 +105,9 @@ class SqlEmailRepository(Repository[Email]):
     def end_quiet(self, user_id: UUID, now: datetime) -> None:
         self.uow.write(_END_QUIET, values={"owner": user_id, "now": now})
 
+    def purge(self, before: datetime, limit: int) -> None:
+        self.uow.write(_PURGE, values={"before": first_id_at(before), "most": limit})
+
     async def held(self, limit_per_channel: int) -> Sequence[Email]:
         place = func.row_number().over(partition_by=email_logs.c.channel, order_by=email_logs.c.held_at)
         waiting = select(email_logs.c.id, place.label("place")).where(email_logs.c.held_at.is_not(None))
@@ -96,6 +120,9 @@ class SqlPreferencesRepository(Repository[Preferences]):
     """What users want to hear of."""
 
     mapping = PREFERENCES
+
+    def forget(self, user_id: UUID) -> None:
+        self.uow.write(_FORGET_PREFERENCES, values={"owner": user_id})
 
     async def of_user(self, user_id: UUID) -> Preferences | None:
         return await self.find(notification_preferences.c.user_id == user_id)
@@ -114,3 +141,18 @@ class SqlTemplateRepository(Repository[Template]):
         rows = await self.uow.fetch_all(_TEMPLATES_OF_KINDS, {"kinds": list(kinds)})
         sources = [self.mapping.build(row).source for row in rows]
         return {source.key: source for source in sources}
+
+
+class SqlDeviceRepository(Repository[Device]):
+    """Devices that messages are pushed to."""
+
+    mapping = DEVICES
+
+    async def around(self, user_id: UUID, endpoint: str) -> Sequence[Device]:
+        return await self.find_all(or_(devices.c.user_id == user_id, devices.c.endpoint == endpoint))
+
+    async def find_of(self, user_id: UUID, device_id: UUID) -> Device | None:
+        return await self.find(devices.c.id == device_id, devices.c.user_id == user_id)
+
+    def forget(self, user_id: UUID) -> None:
+        self.uow.write(_FORGET_DEVICES, values={"owner": user_id})

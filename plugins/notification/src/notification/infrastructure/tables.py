@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from notification.contracts import TemplateTaken
-from notification.domain import Email, Preferences, Template
+from notification.domain import DEVICES_COUNT, Device, Email, Preferences, Template
 from platform_core.db import AggregateMap, aggregate_columns, module_metadata
 from platform_core.errors import ConcurrentUpdate
 
@@ -44,6 +44,22 @@ notifications = Table(
     Index("ix_notifications_user_id_position", "user_id", "position"),
     Index("ix_notifications_user_id_is_read", "user_id", "is_read", "position"),
     comment="Inboxes: one row per event, kind and user, in the words of that moment.",
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    *aggregate_columns(),
+    Column("user_id", Uuid, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("p256dh", Text, nullable=False),
+    Column("auth", Text, nullable=False),
+    Column("name", Text),
+    Column("place", Integer, nullable=False),
+    CheckConstraint(f"place >= 0 AND place < {DEVICES_COUNT}", name="place"),
+    Index("uq_devices_endpoint", "endpoint", unique=True, postgresql_where=text("deleted_at IS NULL")),
+    Index("uq_devices_user_id", "user_id", "place", unique=True, postgresql_where=text("deleted_at IS NULL")),
+    comment="Push subscriptions; what is sent to one only the device itself can read.",
 )
 
 email_logs = Table(
@@ -125,4 +141,12 @@ PREFERENCES = AggregateMap(
 )
 TEMPLATES = AggregateMap(
     Template, templates, name="notification.template", constraints={"uq_templates_kind": TemplateTaken}
+)
+DEVICES = AggregateMap(
+    Device,
+    devices,
+    name="notification.device",
+    secret=("endpoint", "p256dh", "auth"),
+    # two at once for the same device, or the same place: the bus looks again and finds the other one
+    constraints={"uq_devices_endpoint": ConcurrentUpdate, "uq_devices_user_id": ConcurrentUpdate},
 )
