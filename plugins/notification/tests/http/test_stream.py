@@ -109,9 +109,9 @@ async def test_what_becomes_visible_out_of_order_is_told_too(platform: PlatformF
 
 async def stored_unseen(p: RunningPlatform, account: Account, title: str) -> None:
     await p.sql(
-        "INSERT INTO notification.notifications (id, version, created_at, updated_at, deleted_at, event_id, kind, user_id, title,"
-        " body, data, is_read) VALUES (gen_random_uuid(), 1, now(), now(), now(), gen_random_uuid(), 'a.b', %(user)s,"
-        " %(title)s, '', '{}', false)",
+        "INSERT INTO notification.notifications (id, version, created_at, updated_at, deleted_at, event_id, kind,"
+        " user_id, title, body, data, is_read) VALUES (gen_random_uuid(), 1, now(), now(), now(), gen_random_uuid(),"
+        " 'a.b', %(user)s, %(title)s, '', '{}', false)",
         user=account.id,
         title=title,
     )
