@@ -6,6 +6,7 @@ Standard library only; anything may import it.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import time
@@ -29,6 +30,7 @@ __all__ = [
     "Specification",
     "Where",
     "body",
+    "is_public_host",
     "new_id",
     "snake_case",
 ]
@@ -49,6 +51,23 @@ def new_id() -> UUID:
     value |= 0x7 << 76 | (fraction * 4096 // 1_000_000) << 64
     value |= 0b10 << 62 | int.from_bytes(os.urandom(8), "big") >> 2
     return UUID(int=value)
+
+
+_HOST_NAME = re.compile(r"([\w-]+\.)+[^\W\d_][\w-]*")
+_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal")
+
+
+def is_public_host(host: str) -> bool:
+    """
+    Tell whether a host that somebody names may lie outside of every private network, as far as the name itself tells.
+
+    Whoever sends something there has to look at the address behind it as well: `platform_core.outbound`.
+    """
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        # a last label that begins with a digit is an address in disguise: 127.1, 0x7f.0x1, 2130706433
+        return bool(_HOST_NAME.fullmatch(host)) and not host.endswith(_PRIVATE_SUFFIXES)
 
 
 def snake_case(class_name: str) -> str:

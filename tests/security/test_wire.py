@@ -129,9 +129,16 @@ async def test_row_71_no_address_of_the_inside_is_taken_and_nobody_is_called(
             (operation.method, operation.template, name)
             for operation in await operations(s.p)
             for name in (operation.body or {}).get("properties", {})
-            if any(word in name for word in ("url", "uri", "link", "host", "webhook", "callback"))
+            if any(word in name for word in ("url", "uri", "link", "host", "webhook", "callback", "endpoint"))
         }
-        assert fields == {("PATCH", f"{API}/users/me", "avatar_url")}, "a new one belongs into this test"
+        assert fields == {
+            ("PATCH", f"{API}/users/me", "avatar_url"),
+            (
+                "POST",
+                f"{API}/notifications/devices",
+                "endpoint",
+            ),  # what is sent there goes through `Outbound`
+        }, "a new one belongs into this test"
         eve = await sign_up(s.p, "eve")
         headers = {"Authorization": f"Bearer {eve.access_token}"}
         for address in INSIDE:
@@ -139,6 +146,10 @@ async def test_row_71_no_address_of_the_inside_is_taken_and_nobody_is_called(
             answer = await s.client.patch(f"{API}/users/me", json=body, headers=headers)
             assert answer.status_code == 422, address
             assert answer.json()["errors"][0]["pointer"] == "/body/avatar_url"
+            device = {"endpoint": address.format(port=port), "keys": {"p256dh": "AAAA", "auth": "AAAA"}}
+            answer = await s.client.post(f"{API}/notifications/devices", json=device, headers=headers)
+            assert answer.status_code == 422, address
+            assert answer.json()["errors"][0]["pointer"] == "/body/endpoint"
         # a public name may lead inside tomorrow (a redirect, another answer of DNS); nobody here follows it
         outside = {
             "avatar_url": f"http://rebind.example:{port}/x.png",

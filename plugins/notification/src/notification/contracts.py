@@ -238,6 +238,7 @@ class NotificationRequested(Event):
         kind: a contributed one.
         recipients: users; each is asked for their preferences.
         data: what templates may mention; JSON values, never a secret.
+        source_id: the event that it is about: a second request about the same one tells nobody twice.
     """
 
     wire_name: ClassVar[str] = "notification.notification_requested"
@@ -245,6 +246,7 @@ class NotificationRequested(Event):
     kind: str
     recipients: list[UUID]
     data: dict[str, Any]
+    source_id: UUID | None = None
 
 
 # ── Answers ──────────────────────────────────────────────────────────────────────────────────────────

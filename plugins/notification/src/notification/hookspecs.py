@@ -100,7 +100,12 @@ def notify_on(kind: NotificationKind, *, name: str, **options: Any) -> Subscript
         recipients = list(dict.fromkeys(kind.recipients(event)))
         if recipients:
             outbox.emit(
-                NotificationRequested(kind=kind.name, recipients=recipients, data=dict(kind.data(event))),
+                NotificationRequested(
+                    kind=kind.name,
+                    recipients=recipients,
+                    data=dict(kind.data(event)),
+                    source_id=metadata.event_id,
+                ),
                 aggregate_type=metadata.aggregate_type,
                 aggregate_id=metadata.aggregate_id,
             )

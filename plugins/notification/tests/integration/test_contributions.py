@@ -79,7 +79,7 @@ BOOK_DUE = NotificationKind(
     recipients=lambda event: [event.reader_id, event.reader_id],
     data=lambda event: {"title": event.title},
     sample={"title": "Moby Dick"},
-    channels=("email", "pager"),
+    channels=("in_app", "email", "pager"),
 )
 
 
@@ -165,6 +165,13 @@ async def test_a_strangers_event_becomes_mail_and_page(platform: PlatformFactory
             ("pager", "pager:eve", "sent"),
         ]
         assert rows[1]["message_id"].startswith("page-")
+        [entry] = (await eve.client.get("/api/v1/notifications")).json()["items"]
+        assert (entry["kind"], entry["title"]) == ("lending.book_due", "Emma Bcc: all@example.org is due")
+        assert entry["data"] == {"title": "Emma\r\nBcc: all@example.org"}
+        await p.redeliver("lending.notify_book_due")
+        await p.deliver()
+        assert (await eve.client.get("/api/v1/notifications/unread-count")).json() == {"count": 1}
+        assert (len(p.mails), len(pages("lending"))) == (1, 1), "a repeated event tells nobody twice"
 
 
 async def test_a_strangers_kind_and_channel_can_be_switched_off_and_reworded(

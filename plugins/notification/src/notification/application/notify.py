@@ -205,7 +205,8 @@ async def notify_requested(
 ) -> None:
     """Notify of what another module asked for."""
     kind = catalogue.kind(event.kind)
-    await notifier.notify(kind, event_id=metadata.event_id, recipients=event.recipients, data=event.data)
+    source_id = event.source_id or metadata.event_id
+    await notifier.notify(kind, event_id=source_id, recipients=event.recipients, data=event.data)
 
 
 async def notify_recipients(command: NotifyRecipients, notifier: Notifier, catalogue: Catalogue) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from platform_core.domain import Aggregate
+from platform_core.domain import Aggregate, is_public_host
 from platform_core.errors import DomainError, InvalidInput, Kind
 
 DEVICES_COUNT: Final = 20
@@ -124,10 +123,7 @@ def _is_endpoint(endpoint: str, trusted: Collection[str]) -> bool:
         return True
     if parts.scheme != "https" or parts.username is not None or parts.fragment or port == 0:
         return False
-    try:
-        return ipaddress.ip_address(host).is_global
-    except ValueError:
-        return "." in host and not host.endswith((".localhost", ".local", ".internal"))
+    return is_public_host(host.rstrip("."))
 
 
 def _decoded(text: str) -> bytes:

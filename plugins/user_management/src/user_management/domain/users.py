@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from platform_core.domain import Aggregate
+from platform_core.domain import Aggregate, is_public_host
 from platform_core.errors import InvalidInput
 from user_management.contracts import (
     EmailVerificationRequested,
@@ -32,11 +31,8 @@ from user_management.domain.roles import ADMIN_ID, MEMBER_ID, Role
 _USERNAME: Final = re.compile(r"[A-Za-z0-9._-]{3,32}")
 _LANGUAGE_TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}")
 _PHONE_NUMBER: Final = re.compile(r"\+?[0-9][0-9 ()./-]{3,30}[0-9]")
-_HOST_NAME: Final = re.compile(r"([\w-]+\.)+[^\W\d_][\w-]*")
 _NO_LETTERS: Final = frozenset({"Cc", "Zl", "Zp"})
 """Unicode's categories of control characters, line and paragraph separators; joiners and wide spaces are in names."""
-
-_PRIVATE_SUFFIXES: Final = (".localhost", ".local", ".internal")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -290,14 +286,6 @@ def _check_web_address(name: str, text: str) -> str:
     except ValueError:
         host, parts = "", urlsplit("")
     is_clean = text.isprintable() and " " not in text and parts.username is None
-    if parts.scheme not in ("http", "https") or not is_clean or not _is_public(host):
+    if parts.scheme not in ("http", "https") or not is_clean or not is_public_host(host):
         raise InvalidInput.of(name, "is no public http(s) address", "invalid_url")
     return text
-
-
-def _is_public(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_global
-    except ValueError:
-        # a last label that begins with a digit is an address in disguise: 127.1, 0x7f.0x1, 2130706433
-        return bool(_HOST_NAME.fullmatch(host)) and not host.endswith(_PRIVATE_SUFFIXES)
