@@ -32,6 +32,10 @@ from user_management.testing import new_signing_key
 
 HANDOUT: Final = "BENCHMARK_HANDOUT"
 PEOPLE_COUNT: Final = 10_000
+TASKS_COUNT: Final = 10_000
+PROJECT_ID: Final = UUID(int=1)
+"""All who have a session are in it, and have all tasks between them; the n-th task's identifier is n."""
+
 SESSIONS_COUNT: Final = 256
 """More than there are connections, so that no two requests under way change the same row."""
 
@@ -55,6 +59,12 @@ class Handout:
     floor_secret: str
     pepper: str
     smtp_port: int
+    files_directory: str
+
+    @property
+    def files(self) -> Path:
+        """Where the floor keeps what was uploaded."""
+        return Path(self.files_directory)
 
     @classmethod
     def read(cls) -> Handout:
@@ -134,7 +144,9 @@ def prepared(
                 floor_secret=secrets.token_urlsafe(48),
                 pepper=environment["PLATFORM_USER_MANAGEMENT_PASSWORD_PEPPER"],
                 smtp_port=smtp_port,
+                files_directory=str(home / "floor-files"),
             )
+            handout.files.mkdir()
             handout.write(home / "handout.json")
             run_platform(environment, "db", "upgrade")
             run_platform(environment, "seed")
@@ -197,6 +209,8 @@ def _fill(database_url: str, environment: Mapping[str, str], handout: Handout) -
         connection.execute(_USERS, {"count": PEOPLE_COUNT, "hash": hashed})
         connection.execute(_MEMBERSHIPS, {"admins": SESSIONS_COUNT})
         rows = connection.execute(_SESSIONS, {"count": SESSIONS_COUNT}).fetchall()
+        connection.execute(_PROJECT, {"id": PROJECT_ID, "owner": rows[0][1]})
+        connection.execute(_TASKS, {"id": PROJECT_ID, "count": TASKS_COUNT})
         connection.execute("VACUUM ANALYZE")
     return [_person(environment, handout, *row) for row in rows]
 
@@ -233,6 +247,26 @@ INSERT INTO user_management.user_roles (user_id, role_id)
 SELECT u.id, r.id FROM user_management.users u JOIN user_management.roles r
   ON r.name = 'member' OR (r.name = 'admin' AND substring(u.username FROM 8)::int <= %(admins)s)
 WHERE u.username LIKE 'person-%%' ON CONFLICT DO NOTHING
+"""
+_PROJECT: Final = """
+WITH project AS (
+  INSERT INTO project_management.projects (id, version, created_at, updated_at, owner_id, name, status)
+  VALUES (%(id)s, 1, now(), now(), %(owner)s, 'Benchmark', 'active') RETURNING id
+)
+INSERT INTO project_management.project_members (project_id, user_id, role, joined_at)
+SELECT project.id, s.user_id, CASE WHEN s.user_id = %(owner)s THEN 'owner' ELSE 'member' END, now()
+FROM project, user_management.user_sessions s
+"""
+_TASKS: Final = """
+WITH members AS (
+  SELECT user_id, row_number() OVER (ORDER BY user_id) AS n, count(*) OVER () AS total
+  FROM project_management.project_members WHERE project_id = %(id)s
+)
+INSERT INTO project_management.tasks (id, version, created_at, updated_at, project_id, title, description, status,
+  priority, assignee_id, created_by)
+SELECT lpad(to_hex(n.n), 32, '0')::uuid, 1, now(), now(), %(id)s, format('Task %%s', n.n), 'What has to be done.',
+  'todo', 'medium', m.user_id, m.user_id
+FROM generate_series(1, %(count)s::int) AS n(n) JOIN members m ON m.n = 1 + n.n %% m.total
 """
 _SESSIONS: Final = """
 WITH made AS (

@@ -8,14 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from uuid import UUID
 
 from benchmarks import load
-from benchmarks.ground import PASSWORD, Ground, Person
+from benchmarks.ground import PASSWORD, PROJECT_ID, TASKS_COUNT, Ground, Person
 from benchmarks.load import Figures, Sent
 from benchmarks.sides import ALL_SIDES, FLOOR, OURS, Side
 
 SETTLING_SECONDS: Final = 12
 """After its start a process of the platform reads each session from PostgreSQL for ten seconds (decision 0008)."""
+
+UPLOAD_BYTES: Final = 10 * 1024 * 1024
 
 Ask = Callable[[Side, Person, Sequence[Person]], Sent]
 
@@ -64,6 +67,29 @@ def _post(side: Side, person: Person, people: Sequence[Person]) -> Sent:
     return Sent("POST", f"{side.prefix}/users", headers, json.dumps(body))
 
 
+def _get_task(side: Side, person: Person, people: Sequence[Person]) -> Sent:
+    task_id = UUID(int=1 + people.index(person) * (TASKS_COUNT // len(people)))
+    return Sent("GET", f"{side.prefix}/tasks/{task_id}", _headers(side, person))
+
+
+def _list_tasks(side: Side, person: Person, people: Sequence[Person]) -> Sent:
+    return Sent("GET", f"{side.prefix}/projects/{PROJECT_ID}/tasks?limit=20", _headers(side, person))
+
+
+def _add_task(side: Side, person: Person, people: Sequence[Person]) -> Sent:
+    headers = _headers(side, person) | {"Content-Type": "application/json", "Idempotency-Key": "task-%d"}
+    body = {"title": "Task %d", "assignee_id": str(people[0].id)}
+    return Sent("POST", f"{side.prefix}/projects/{PROJECT_ID}/tasks", headers, json.dumps(body))
+
+
+def _upload(side: Side, person: Person, people: Sequence[Person]) -> Sent:
+    headers = _headers(side, person) | {"Content-Type": "multipart/form-data; boundary=edge"}
+    disposition = 'Content-Disposition: form-data; name="file"; filename="file-%d.txt"'
+    start = f"--edge\r\n{disposition}\r\nContent-Type: text/plain\r\n\r\n"
+    path = f"{side.prefix}/files/upload"
+    return Sent("POST", path, headers, start, filling=UPLOAD_BYTES, ending="\r\n--edge--\r\n")
+
+
 def _log_in(side: Side, person: Person, people: Sequence[Person]) -> Sent:
     body = json.dumps({"email": person.email, "password": PASSWORD})
     return Sent("POST", f"{side.prefix}/auth/login", {"Content-Type": "application/json"}, body)
@@ -80,6 +106,25 @@ CASES: Final = (
         0.35,
         0.50,
         (FLOOR, OURS),
+    ),
+    Case("get-task", "GET one of 10,000 tasks", _get_task, 0.45, 0.60, (FLOOR, OURS)),
+    Case("tasks", "GET a page of 20 of 10,000 tasks", _list_tasks, 0.50, 0.60, (FLOOR, OURS)),
+    Case(
+        "post-task",
+        "POST a task: row, events, audit, deliveries, Idempotency-Key",
+        _add_task,
+        0.35,
+        0.50,
+        (FLOOR, OURS),
+    ),
+    Case(
+        "upload",
+        "upload 10 MB: multipart, SHA-256, scan, disk",
+        _upload,
+        0.80,
+        0.90,
+        (FLOOR, OURS),
+        least_seconds=8,
     ),
     Case("login", "log in (bcrypt 12)", _log_in, 0.97, None, (FLOOR, OURS), least_seconds=20),
 )

@@ -24,12 +24,19 @@ class LoadProblem(OperationError):
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One request as it goes over the wire; `%d` becomes a new number each time."""
+    """
+    One request as it goes over the wire; `%d` becomes a new number each time.
+
+    Attributes:
+        filling: so many bytes follow `body`, and `ending` follows them.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: str | None = None
+    filling: int = 0
+    ending: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ def write(requests: Sequence[Sent], path: Path) -> Path:
     for sent in requests:
         headers = ", ".join(f"[{_lua(name)}] = {_lua(value)}" for name, value in sent.headers.items())
         body = "" if sent.body is None else f", body = {_lua(sent.body)}"
+        if sent.filling:
+            body += f", filling = {sent.filling}, ending = {_lua(sent.ending)}"
         lines.append(
             f"{{method = {_lua(sent.method)}, path = {_lua(sent.path)}, headers = {{{headers}}}{body}}}"
         )

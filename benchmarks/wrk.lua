@@ -1,5 +1,11 @@
 -- Sends the requests of a file in turn; `%d` in a header or body becomes a number that never comes twice in a run.
-local requests, counter = {}, 0
+local requests, counter, fillings = {}, 0, {}
+
+-- As many bytes as a large body has in its middle, made once.
+local function filling(size)
+  fillings[size] = fillings[size] or string.rep('x', size)
+  return fillings[size]
+end
 
 function init(arguments)
   requests = dofile(arguments[1])
@@ -12,6 +18,7 @@ function request()
   local headers = {}
   for name, value in pairs(r.headers) do headers[name] = value:gsub('%%d', counter) end
   local body = r.body and r.body:gsub('%%d', counter)
+  if r.filling then body = body .. filling(r.filling) .. r.ending end
   return wrk.format(r.method, r.path, headers, body)
 end
 

@@ -44,6 +44,40 @@ WITH made AS (
 SELECT *, ARRAY['member'] AS roles FROM made
 """
 
+_TASK = """
+SELECT t.id, t.project_id, t.title, t.description, t.status, t.priority, t.assignee_id, t.due_date, t.estimated_minutes,
+  COALESCE((SELECT sum(e.minutes) FROM project_management.time_entries e WHERE e.task_id = t.id), 0) AS spent_minutes,
+  t.parent_id, t.version, t.created_by, t.created_at, t.updated_at, t.completed_at
+FROM project_management.tasks t JOIN project_management.project_members m
+  ON m.project_id = t.project_id AND m.user_id = %(caller)s WHERE t.deleted_at IS NULL
+"""
+
+GET_TASK = _TASK + " AND t.id = %(id)s"
+
+LIST_TASKS = _TASK + " AND t.project_id = %(id)s AND t.id < %(after)s ORDER BY t.id DESC LIMIT %(limit)s"
+
+ADD_TASK = """
+WITH made AS (
+  INSERT INTO project_management.tasks
+    (id, version, created_at, updated_at, project_id, title, status, priority, assignee_id, created_by)
+  SELECT %(id)s, 1, now(), now(), m.project_id, %(title)s, 'todo', 'medium', a.user_id, m.user_id
+  FROM project_management.project_members m JOIN project_management.project_members a
+    ON a.project_id = m.project_id AND a.user_id = %(assignee_id)s
+  WHERE m.project_id = %(project_id)s AND m.user_id = %(caller)s AND m.role <> 'viewer'
+  RETURNING id, project_id, title, description, status, priority, assignee_id, due_date, estimated_minutes,
+    0 AS spent_minutes, parent_id, version, created_by, created_at, updated_at, completed_at
+), noted AS (
+  INSERT INTO floor.outbox (name, payload)
+  SELECT 'task_assigned', jsonb_build_object('task_id', id, 'assignee_id', assignee_id) FROM made
+)
+SELECT * FROM made
+"""
+
+ADD_FILE = """
+INSERT INTO floor.files (id, name, size, checksum, uploaded_by)
+VALUES (%(id)s, %(name)s, %(size)s, %(checksum)s, %(caller)s) RETURNING id, name, size, checksum, created_at
+"""
+
 FIND_LOGIN = """
 SELECT id, password_hash FROM user_management.users
 WHERE lower(email) = lower(%(email)s) AND deleted_at IS NULL AND is_active
@@ -65,6 +99,8 @@ CREATE TABLE floor.outbox (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n
   payload jsonb NOT NULL, created_at timestamptz NOT NULL DEFAULT clock_timestamp());
 CREATE TABLE floor.jobs (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, kind text NOT NULL,
   payload jsonb NOT NULL, created_at timestamptz NOT NULL DEFAULT clock_timestamp());
+CREATE TABLE floor.files (id uuid PRIMARY KEY, name text NOT NULL, size bigint NOT NULL, checksum text NOT NULL,
+  uploaded_by uuid NOT NULL, created_at timestamptz NOT NULL DEFAULT clock_timestamp());
 CREATE TABLE floor.effects (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), job_id bigint NOT NULL,
   written_at timestamptz NOT NULL DEFAULT clock_timestamp());
 """
