@@ -42,7 +42,7 @@ KERNEL_ROOMS: Final = (
     "_sagas",
     "_bus",
     "_audit : _outbox : _wiring",
-    "signals : standings : storage : cache : tasks : outbound",
+    "signals : standings : storage : cache : tasks : outbound : _broker",
     "_uow : _tables",
     "db",
     "_pools",
