@@ -59,7 +59,7 @@ class Step:
     @property
     def may_have_happened(self) -> bool:
         """Whether there may be something to take back: also where nobody knows how the last attempt ended."""
-        return self.status in (COMPLETED, RUNNING, _FAILED) and not self.refused
+        return self.status in (COMPLETED, _FAILED) and not self.refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +173,9 @@ def skipped(saga: Saga, run: Run) -> Run:
         if undo is None and (move := _next_undo(saga, run.steps)) is not None:
             undo = _step(run, move)
         return _backward(saga, run.steps if undo is None else _with(run.steps, _left_out(undo)))
-    here = next((step for step in run.steps if step.status == RUNNING or _waits(run, step)), None)
-    if here is None:
+    if not (run.status == RUNNING or run.status == NEEDS_ATTENTION):
         raise SagaNotActionable(f"This saga is {run.status}; there is nothing to leave out.")
+    here = next(step for step in run.steps if step.status == RUNNING or _waits(run, step))
     return _forward(_with(run.steps, _left_out(here)))
 
 
@@ -190,7 +190,9 @@ def taken_back(saga: Saga, run: Run) -> Run:
         return retried(run)
     if run.status in (COMPENSATING, COMPENSATED):
         raise SagaNotActionable(f"This saga is {run.status} already.")
-    return _backward(saga, run.steps)
+    # an attempt that is under way may still succeed, but nobody will hear of it
+    interrupted = (replace(step, status=_FAILED) if step.status == RUNNING else step for step in run.steps)
+    return _backward(saga, tuple(interrupted))
 
 
 # ── how a run goes on ────────────────────────────────────────────────────────────────────────────
