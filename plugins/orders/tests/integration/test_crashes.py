@@ -11,6 +11,7 @@ enrolment, confirmation and completion happens twice. Payment, refund and withdr
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -89,15 +90,16 @@ async def end(p: RunningPlatform, run_platform: RunPlatform, order_id: UUID, *, 
     if not wait:  # the lease of the dead process ends, a few seconds earlier than it would
         await p.sql("UPDATE platform.deliveries SET available_at = now() WHERE id = %(id)s", id=order_id)
 
-    async def ended() -> bool:
-        [row] = await p.sql("SELECT status FROM platform.sagas WHERE id = %(id)s", id=order_id)
-        return row["status"] in ENDED
-
     with run_platform("worker", env=p.environment, ready="worker started"):
-        await eventually(ended)
+        await eventually(lambda: has_ended(p, order_id))
     [row] = await p.sql("SELECT status FROM platform.sagas WHERE id = %(id)s", id=order_id)
     status: str = row["status"]
     return status
+
+
+async def has_ended(p: RunningPlatform, order_id: UUID) -> bool:
+    [row] = await p.sql("SELECT status FROM platform.sagas WHERE id = %(id)s", id=order_id)
+    return row["status"] in ENDED
 
 
 async def check(
@@ -169,6 +171,42 @@ async def test_a_withdrawal_whose_process_dies_is_made_by_somebody_else(
     assert await end(p, run_platform, order_id) == "compensated"
     order = await check(p, gateway, eve, course, order_id)
     assert [s["status"] for s in order["steps"]][:2] == ["compensated", "compensated"]
+
+
+SEEDS = {"short": 3, "gate": 20, "long": 100}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """As many seeds as `--chaos-scale` says; `--chaos-seed` repeats one."""
+    if "seed" in metafunc.fixturenames:
+        asked = metafunc.config.getoption("--chaos-seed")
+        count = SEEDS[metafunc.config.getoption("--chaos-scale")]
+        metafunc.parametrize("seed", range(count) if asked is None else [asked])
+
+
+async def test_whoever_takes_over_may_die_as_well(
+    p: RunningPlatform, run_platform: RunPlatform, gateway: ServedGateway, seed: int
+) -> None:
+    """The API dies at one point, and the first heir at another, or at the same."""
+    dice = random.Random(seed)
+    course = await make_course(p, capacity=1)
+    ben, eve = await sign_up(p, "ben"), await sign_up(p, "eve")
+    is_full = dice.random() < 0.5
+    if is_full:
+        assert (await _buy(p.client, ben, course)).status_code == 201
+    first = dice.choice([STEPS["payment"], COMPENSATIONS["refund"]] if is_full else [*STEPS.values()])
+    order_id = await buy_and_crash(p, run_platform, eve, course, first, dice.choice(MOMENTS))
+    await p.sql("UPDATE platform.deliveries SET available_at = now() WHERE id = %(id)s", id=order_id)
+
+    second = dice.choice([*STEPS.values(), COMPENSATIONS["refund"]])
+    with run_platform("worker", **doomed_to(second, dice.choice(MOMENTS), p)) as worker:
+
+        async def over() -> bool:  # it may be past that point already, and then it lives
+            return worker.exit_code is not None or await has_ended(p, order_id)
+
+        await eventually(over)
+    assert await end(p, run_platform, order_id) == ("compensated" if is_full else "completed")
+    await check(p, gateway, eve, course, order_id)
 
 
 async def test_a_worker_that_hangs_beyond_its_lease_changes_nothing_when_it_wakes(
