@@ -161,7 +161,7 @@ class _Attempt:
     One attempt at one step, or at taking it back.
 
     Attributes:
-        refusal: with which its action said no.
+        refusal: with which the action of a critical step said no.
         lease: what became of it.
         pause: seconds until the next attempt at the same.
     """
@@ -222,7 +222,8 @@ class _Attempt:
         await _commit(uow)
 
     def _refused(self, error: DomainError, uow: SqlUnitOfWork) -> None:
-        self.refusal = None if self._move.is_undo else error
+        if self._move.step.critical and not self._move.is_undo:
+            self.refusal = error
         run = moves.refused(self._saga, self._stored.run, self._move, error.message)
         self._queue(uow, run, self._what("refused"), f"{error.slug}: {error.message}")
 

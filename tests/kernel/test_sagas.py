@@ -192,6 +192,14 @@ async def test_a_refusal_takes_everything_back_in_reverse_and_reaches_whoever_wa
     assert await diary(p, trip_id) == remains
 
 
+async def test_whoever_waits_hears_the_refusal_that_mattered(p: RunningPlatform) -> None:
+    faults.planned["book postcard"] = [SoldOut("No stamps.")]
+    faults.planned["book confirmation"] = [SoldOut("No trip.")]
+    trip_id = await plan(p, followed=True)
+    with pytest.raises(SoldOut, match="No trip"):
+        await p.kernel.sagas.follow(trip_id)
+
+
 async def test_what_is_not_critical_fails_without_consequences(p: RunningPlatform) -> None:
     faults.planned["book postcard"] = [SoldOut()]
     refused = await plan(p)
