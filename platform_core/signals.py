@@ -42,6 +42,9 @@ _LOOK_ANYWAY_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 2.0
 """How often whoever watches looks by itself, while signals are heard and while they are not."""
 
+_LOOKS_PER_SECOND: Final = 100
+"""Of all who watch in this process, more seldom rather than more: the database has others to serve, too."""
+
 
 class UowSignals:
     """The port `Signals` of one unit of work: what it sends is told once its changes can be seen."""
@@ -66,7 +69,7 @@ class Watcher:
 
     async def wait(self) -> None:
         """Return after a signal, or when it is time to look anyway."""
-        seconds = _LOOK_ANYWAY_SECONDS if self._hub.is_heard else _POLL_SECONDS
+        seconds = self._hub.patience_seconds
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds * random.uniform(0.75, 1.25)):  # noqa: S311  # spreads them, no secret
                 await self._rung.wait()
@@ -99,8 +102,15 @@ class SignalHub:
         self._connect_timeout_seconds = connect_timeout_seconds
         self._channel = f"{namespace}:signals"
         self._watchers: dict[tuple[str, str], set[Watcher]] = {}
+        self._watching_count = 0
         self._listener: asyncio.Task[None] | None = None
         self.is_heard = False
+
+    @property
+    def patience_seconds(self) -> float:
+        """How long whoever watches waits for a signal before it looks by itself."""
+        usual = _LOOK_ANYWAY_SECONDS if self.is_heard else _POLL_SECONDS
+        return max(usual, self._watching_count / _LOOKS_PER_SECOND)
 
     @contextlib.contextmanager
     def watch(self, topic: str, key: UUID) -> Iterator[Watcher]:
@@ -109,9 +119,11 @@ class SignalHub:
             self._listener = asyncio.create_task(self._listen_always(), name="signals")
         watcher, place = Watcher(self), (topic, str(key))
         self._watchers.setdefault(place, set()).add(watcher)
+        self._watching_count += 1
         try:
             yield watcher
         finally:
+            self._watching_count -= 1
             self._watchers[place].discard(watcher)
             if not self._watchers[place]:
                 del self._watchers[place]

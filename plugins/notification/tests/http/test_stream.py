@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import pytest
+from httpx2 import AsyncClient
 
 from notification.testing import announce
+from platform_core._http_server import HttpServer, bind, http_url
 from platform_core.domain import new_id
 from platform_core.http import events
+from platform_core.http.traffic import Traffic
 from platform_core.testing import PlatformFactory, RunningPlatform, listening
 from user_management.testing import Account, essentials, sign_up
 
@@ -145,8 +149,6 @@ async def test_a_stream_ends_with_its_token(platform: PlatformFactory) -> None:
 
 async def test_a_stream_ends_in_order_when_its_process_drains(platform: PlatformFactory) -> None:
     async with platform(MODULES, seed=essentials) as p:
-        from platform_core.http.traffic import Traffic
-
         traffic = Traffic()
         p._app = p.kernel.app(traffic)
         eve = await sign_up(p, "eve")
@@ -215,3 +217,47 @@ async def test_only_who_is_logged_in_listens(platform: PlatformFactory) -> None:
         assert answer.status_code == 422
         head = await eve.client.head(URL)
         assert (head.status_code, head.content) == (200, b"")
+
+
+@contextlib.asynccontextmanager
+async def served(p: RunningPlatform, traffic: Traffic) -> AsyncIterator[str]:
+    """Serve a platform on a port, as production does; returns its address."""
+    listener = bind("127.0.0.1", 0)
+    server = HttpServer(p.kernel.app(traffic), listener)
+    serving = asyncio.create_task(server.run_until_told())
+    try:
+        yield http_url(listener)
+    finally:
+        server.stop()
+        await serving
+
+
+async def test_a_real_server_streams_notices_who_leaves_and_drains_in_order(
+    platform: PlatformFactory,
+) -> None:
+    async with platform(MODULES, seed=essentials) as p:
+        eve, traffic = await sign_up(p, "eve"), Traffic()
+        token = {"Authorization": eve.client.headers["Authorization"]}
+        async with (
+            served(p, traffic) as base,
+            AsyncClient(base_url=base, headers=token, trust_env=False, timeout=10) as client,
+            asyncio.timeout(30),
+        ):
+            async with client.stream("GET", URL) as answer:
+                lines = answer.aiter_lines()
+                assert await anext(lines) == "retry: 2000"
+                await announce(p, eve.id, title="Over the wire")
+                found = [line async for line in _until_data(lines)]
+                assert json.loads(found[-1].removeprefix("data: "))["title"] == "Over the wire"
+            await until(lambda: p.kernel.signals.count("notification.inbox", eve.id) == 0)
+            async with client.stream("GET", URL) as answer:
+                await until(lambda: traffic.in_flight_count == 1)
+                assert await traffic.drain(5) == 0
+                assert (await answer.aread()).startswith(b"retry: 2000"), "ended in order, not cut off"
+
+
+async def _until_data(lines: AsyncIterator[str]) -> AsyncIterator[str]:
+    async for line in lines:
+        yield line
+        if line.startswith("data: "):
+            return

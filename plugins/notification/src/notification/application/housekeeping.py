@@ -27,10 +27,16 @@ class PurgeOld(Command[None]):
 
 
 async def purge_old(
-    command: PurgeOld, inbox: Inbox, emails: EmailRepository, settings: NotificationSettings, clock: Clock
+    command: PurgeOld,
+    inbox: Inbox,
+    emails: EmailRepository,
+    devices: DeviceRepository,
+    settings: NotificationSettings,
+    clock: Clock,
 ) -> None:
     """Delete one batch of each; the next comes soon, and none is so large that anybody waits for it."""
     now = clock.now()
+    devices.purge(now - timedelta(days=settings.keep_days))
     inbox.purge(now - timedelta(days=settings.keep_days), _BATCH_COUNT)
     emails.purge(now - timedelta(days=settings.keep_log_days), _BATCH_COUNT)
 

@@ -119,6 +119,10 @@ class DeviceRepository(Protocol):
         """Delete all devices of a user for good."""
         ...
 
+    def purge(self, removed_before: datetime) -> None:
+        """Delete devices for good that were removed before."""
+        ...
+
 
 class PreferencesRepository(Protocol):
     """What users want to hear of."""

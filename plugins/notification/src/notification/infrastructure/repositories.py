@@ -70,6 +70,9 @@ _PURGE: Final = delete(email_logs).where(email_logs.c.id.in_(_PURGED))
 _FORGET_PREFERENCES: Final = delete(notification_preferences).where(
     notification_preferences.c.user_id == bindparam("owner", type_=Uuid)
 )
+_PURGE_DEVICES: Final = delete(devices).where(
+    devices.c.deleted_at < bindparam("before", type_=DateTime(timezone=True))
+)
 _FORGET_DEVICES: Final = delete(devices).where(devices.c.user_id == bindparam("owner", type_=Uuid))
 _PREFERENCES_OF_USERS: Final = PREFERENCES.select().where(
     notification_preferences.c.user_id == any_(bindparam("users", type_=ARRAY(Uuid)))
@@ -156,3 +159,6 @@ class SqlDeviceRepository(Repository[Device]):
 
     def forget(self, user_id: UUID) -> None:
         self.uow.write(_FORGET_DEVICES, values={"owner": user_id})
+
+    def purge(self, removed_before: datetime) -> None:
+        self.uow.write(_PURGE_DEVICES, values={"before": removed_before})
