@@ -44,7 +44,7 @@ async def hits() -> AsyncIterator[list[int]]:
         "http://127.0.0.1:{port}/",
         "file:///etc/passwd",
         "gopher://127.0.0.1:{port}/",
-        "https://user:pw@127.0.0.1:{port}/",
+        "https://user:pw@127.0.0.1:{port}/",  # pragma: allowlist secret
         "https://",
         "https://[",
         "https://127.0.0.1:{port}/\r\nX-Injected: 1",

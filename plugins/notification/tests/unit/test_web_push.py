@@ -28,14 +28,18 @@ def decoded(text: str) -> bytes:
 def test_the_example_of_the_rfc_comes_out_byte_by_byte() -> None:
     """RFC 8291, appendix A."""
     sealed = encrypt(
+        # pragma: allowlist nextline secret
         decoded("V2hlbiBJIGdyb3cgdXAsIEkgd2FudCB0byBiZSBhIHdhdGVybWVsb24"),
+        # pragma: allowlist nextline secret
         decoded("BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"),
         decoded("BTBZMqHH6r4Tts7J_aSIgg"),
         salt=decoded("DGv6ra1nlYgDCS1FRnbzlw"),
         sender=private_key("yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"),  # pragma: allowlist secret
     )
     assert base64url(sealed) == (
+        # pragma: allowlist nextline secret
         "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl"
+        # pragma: allowlist nextline secret
         "7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN"
     )
 
