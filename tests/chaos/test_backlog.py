@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
@@ -36,27 +39,41 @@ SELECT platform.uuid7(), 'tally.note', id, position, aggregate_id FROM e
 async def test_b47_a_backlog_drains_steadily_and_nobody_else_pays_for_it(
     chaos: Chaos, request: pytest.FixtureRequest, record_property: Figure
 ) -> None:
-    """Red when a claim grows with the backlog (no index on what is due), and when workers take all there is."""
+    """Seen red with pools of ten times the size: 32 connections of one pool."""
     events_count = EVENTS_COUNT[request.config.getoption("--chaos-scale")]
     settings = {"PLATFORM_DATABASE_POOL_SIZE": str(POOL_SIZE)}
     async with chaos([], extra=[TALLY], settings=settings, own_postgres=False, processes=PROCESSES) as rig:
         await rig.crew.down("worker")
         await rig.sql(_QUEUE, count=events_count)
         async with httpx2.AsyncClient(base_url=rig.crew.urls[0], trust_env=False) as client:
-            before = [await _read_seconds(client) for _ in range(100)]
+            with _busy(PROCESSES["worker"]):
+                before = [await _read_seconds(client) for _ in range(100)]
             await rig.crew.up("worker")
             await rig.crew.all_ready()
             course, beside, connections = await _drained(rig, client)
         rates = _rates(course)
         record_property("events/s by quarter of the drain", [round(rate) for rate in rates])
-        record_property("p95 of reads before and beside, s", (percentile(before, 95), percentile(beside, 95)))
+        record_property(
+            "p95 of reads beside busy cores and beside the drain, s",
+            (percentile(before, 95), percentile(beside, 95)),
+        )
         record_property("most connections of a pool", connections)
         assert min(rates) > max(rates) / 3, rates
         assert connections <= POOL_SIZE * sum(PROCESSES.values())
-        # two workers beside the API on the same cores: what is compared is the platform, not the machine
-        assert percentile(beside, 50) < max(2 * percentile(before, 95), 0.1)
+        assert percentile(beside, 95) < 2 * percentile(before, 95)
         [row] = await rig.sql("SELECT count(*) AS n, count(DISTINCT event_id) AS events FROM tally.effects")
         assert row["n"] == row["events"] >= events_count
+
+
+@contextlib.contextmanager
+def _busy(count: int) -> Iterator[None]:
+    """Keep as many cores busy as workers do: what they take from the API is not the platform's doing."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            loop = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+            stack.callback(loop.wait)
+            stack.callback(loop.kill)
+        yield
 
 
 async def _drained(rig: Rig, client: httpx2.AsyncClient) -> tuple[list[tuple[float, int]], list[float], int]:
@@ -79,10 +96,13 @@ async def _drained(rig: Rig, client: httpx2.AsyncClient) -> tuple[list[tuple[flo
 
 
 def _rates(course: list[tuple[float, int]]) -> list[float]:
-    """Return the events per second of each quarter of the backlog."""
+    """Return the events per second of each quarter of the backlog, from the moment before it begins to shrink."""
     total = course[0][1]
-    reached = [next(at for at, left in course if left <= total * (4 - quarter) / 4) for quarter in range(5)]
-    return [total / 4 / max(late - early, 0.01) for early, late in itertools.pairwise(reached)]
+    begun = max(at for at, left in course if left == total)
+    reached = [
+        next(at for at, left in course if left <= total * (4 - quarter) / 4) for quarter in range(1, 5)
+    ]
+    return [total / 4 / max(late - early, 0.01) for early, late in itertools.pairwise([begun, *reached])]
 
 
 async def _read_seconds(client: httpx2.AsyncClient) -> float:

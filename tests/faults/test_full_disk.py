@@ -51,7 +51,7 @@ async def test_b20_a_full_disk_is_503_and_space_is_all_it_takes(
     """
     Nobody restarts or repairs anything but the server itself, which a supervisor does where it gave up.
 
-    Red when a full disk is a 500, and when a worker gives up.
+    Seen red when the pools do not say what a full disk means: it is a 500 then.
     """
     server = PostgresServer(small_disk)
     server.start()

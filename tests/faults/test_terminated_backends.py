@@ -30,7 +30,7 @@ _TERMINATE = (
 async def test_b12_who_loses_the_connection_is_told_503_and_the_key_settles_it(
     house: House, moment: str
 ) -> None:
-    """Red when a lost connection is a 500, and when a request is tried again without being asked."""
+    """Seen red, both, when the pools do not say what a lost connection means: it is a 500 then."""
     api, _ = await asyncio.gather(house.api(), house.worker())
     caught = house.locked("tally.marks") if moment.startswith("while") else _stopped_in_commit(house)
     async with caught:
@@ -55,7 +55,7 @@ async def test_b12_who_loses_the_connection_is_told_503_and_the_key_settles_it(
 async def test_b12_a_pool_whose_connections_all_died_heals_at_the_first_error(
     house: House, record_property: Figure
 ) -> None:
-    """Red when each dead connection of a pool has to be met once (no invalidation of the others)."""
+    """Seen red when a pool does not look at a connection before it lends it: 32 requests met a dead one."""
     api, worker = await asyncio.gather(house.api(), house.worker())
     answers = await asyncio.gather(*(_mark(house, api, f"before {number}") for number in range(20)))
     assert {answer.status_code for answer in answers} == {201}  # several connections in each pool
