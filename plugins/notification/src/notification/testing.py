@@ -16,10 +16,13 @@ For tests: somebody is told something, and the scenarios that every adapter of a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from notification.application.announcements import Announce
 from notification.contracts import (
@@ -37,9 +40,12 @@ if TYPE_CHECKING:
 __all__ = ["ChannelConformance", "FarSide", "announce", "settings_for_tests"]
 
 
+@cache
 def settings_for_tests() -> Mapping[str, str]:
-    """Return what this plugin needs to start under test: nothing, the test kit's mail server is enough."""
-    return {}
+    """Return what makes everything work under test: a throw-away key for pushes; mails have the kit's own server."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return {"PLATFORM_NOTIFICATION_VAPID_PRIVATE_KEY": pem}
 
 
 async def announce(

@@ -184,7 +184,8 @@ async def test_nothing_is_pushed_into_our_own_network(
 
 
 async def test_without_a_key_nothing_is_pushed_and_nothing_waits(platform: PlatformFactory) -> None:
-    async with platform(MODULES, seed=essentials) as p:
+    settings = {"PLATFORM_NOTIFICATION_VAPID_PRIVATE_KEY": ""}
+    async with platform(MODULES, seed=essentials, settings=settings) as p:
         eve = await sign_up(p, "eve")
         assert (await eve.client.get("/api/v1/notifications/push-key")).status_code == 404
         await want_pushes(eve)

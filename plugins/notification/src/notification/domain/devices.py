@@ -68,13 +68,18 @@ class Device(Aggregate):
         """
         Take a device that is known already: its owner has new keys, or somebody else has logged in there.
 
+        One that is as it was stays as it is, so that a browser may register with every visit.
+
         Raises:
             DeviceTaken: it is somebody else's, and who asks does not know its keys.
         """
+        has_same_keys = (p256dh, auth) == (self.p256dh, self.auth)
         if user_id != self.user_id:
-            if (p256dh, auth) != (self.p256dh, self.auth):
+            if not has_same_keys:
                 raise DeviceTaken
             self.user_id, self.place = user_id, place
+        elif has_same_keys and name in (None, self.name):
+            return
         self.p256dh, self.auth = p256dh, auth
         self.name = name or self.name
         self.touch(now)
