@@ -99,3 +99,21 @@ async def test_waiting_messages_are_released_in_parts_and_none_is_forgotten(
         await p.deliver()
         assert sorted(mail.recipients[0] for mail in p.mails) == sorted(person.email for person in people)
         assert {mail.subject for mail in p.mails} == {"3 notifications while it was quiet"}
+
+
+async def test_mails_are_found_among_a_great_many_texts(platform: PlatformFactory) -> None:
+    async with platform(MODULES) as p:
+        await p.sql(
+            "INSERT INTO notification.email_logs (id, version, created_at, updated_at, event_id, kind, user_id,"
+            " channel, recipient, data, subject, status, attempts) SELECT platform.uuid7(), 1, now(), now(),"
+            " gen_random_uuid(), 'a.b', gen_random_uuid(), CASE WHEN n %% 100 = 0 THEN 'email' ELSE 'sms' END,"
+            " 'x', '{}', 'x', 'queued', 0"
+            " FROM generate_series(1, %(rows)s) n",
+            rows=5000,
+        )
+        await p.sql("ANALYZE notification.email_logs")
+        plan = await p.sql(
+            "EXPLAIN SELECT * FROM notification.email_logs WHERE channel = 'email' AND deleted_at IS NULL"
+            " ORDER BY id DESC LIMIT 20"
+        )
+        assert "ix_email_logs_channel" in str(plan)

@@ -93,6 +93,8 @@ email_logs = Table(
         text("(COALESCE(device_id, '00000000-0000-0000-0000-000000000000'::uuid))"),
         unique=True,
     ),
+    # what administrators look through: one channel's, newest first
+    Index("ix_email_logs_channel", "channel", "id", postgresql_where=text("deleted_at IS NULL")),
     Index("ix_email_logs_held_at", "held_at", postgresql_where=text("held_at IS NOT NULL")),
     Index("ix_email_logs_quiet_until", "quiet_until", postgresql_where=text("quiet_until IS NOT NULL")),
     comment="One row per mail, from the decision to send it; neither its text nor any secret.",
