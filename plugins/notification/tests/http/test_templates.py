@@ -107,6 +107,25 @@ async def test_an_attack_is_not_stored(platform: PlatformFactory) -> None:
         assert (await admin.get(URL)).json()["items"] == []
 
 
+async def test_what_cannot_be_rendered_is_neither_stored_nor_a_defect(platform: PlatformFactory) -> None:
+    """Stored, it would keep everybody from hearing of its kind."""
+    broken = ["{{ name|truncate('x') }}", "{{ name|upper(3) }}", "{% if 1 < name %}{% endif %}"]
+    broken += ["{% for loop in name %}{% endfor %}", "{{ name is none(3) }}", "{{ " + "9" * 5000 + " }}"]
+    async with platform(MODULES, seed=essentials) as p:
+        admin = (await sign_up(p, "editor", permissions=["notifications:write"])).client
+        own = f"{URL}/{(await admin.post(URL, json=MINE)).json()['id']}"
+        for text in broken:
+            for answer in (
+                await admin.post(URL, json=MINE | {"locale": "de", "text": text}),
+                await admin.put(own, json=MINE | {"text": text}),
+                await admin.post(f"{own}/preview", json={"text": text}),
+            ):
+                assert answer.status_code == 422, (text, answer.text)
+                assert answer.json()["errors"][0]["pointer"] == "/body/text"
+        looped = {"text": "{% for letter in name %}{{ letter }}{% endfor %}", "data": {"name": 5}}
+        assert (await admin.post(f"{own}/preview", json=looped)).status_code == 422
+
+
 async def test_a_wrong_template_is_refused_with_its_place(platform: PlatformFactory) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"kind": "no.such"}, "/body/kind"),

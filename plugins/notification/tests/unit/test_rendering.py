@@ -87,6 +87,15 @@ def test_a_template_that_slipped_past_the_check_is_refused_when_rendered_too(
         renderer.render(source(attack), {"name": "Maria"})
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["{{ name|truncate('x') }}", "{% for x in count %}{% endfor %}", "{% if name < count %}{% endif %}"],
+)
+def test_what_does_not_suit_the_values_is_refused_with_its_line(renderer: JinjaRenderer, text: str) -> None:
+    with pytest.raises(InvalidTemplate, match="line 2"):
+        renderer.render(source(f"a\n{text}"), {"name": "Maria", "count": 3})
+
+
 @pytest.mark.parametrize("value", ["{{ 7*7 }}", "{% include 'x' %}", "{{ config }}", "{{ ''.__class__ }}"])
 def test_template_syntax_in_a_value_stays_what_it_is(renderer: JinjaRenderer, value: str) -> None:
     rendered = renderer.render(

@@ -77,6 +77,11 @@ class Catalogue:
         """Insist that a template suits its kind; raises as `Renderer.check` and `kind` do."""
         self._renderer.check(source, self.sample(source.kind).keys(), self.sample_secret(source.kind).keys())
 
+    def rehearse(self, source: TemplateSource) -> None:
+        """Insist that a template can be rendered with the sample of its kind; raises as `check` does."""
+        self.check(source)
+        self._renderer.render(source, self.sample(source.kind), self.sample_secret(source.kind))
+
     def _read_channels(self) -> Mapping[str, tuple[str, NotificationChannel]]:
         found: dict[str, tuple[str, NotificationChannel]] = {}
         for plugin, channel in self._contributed("notification_channels", NotificationChannel):

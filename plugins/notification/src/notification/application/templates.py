@@ -195,7 +195,7 @@ def checked(
         )
     except ValueError:
         raise InvalidInput.of("locale", "is no language tag such as de or de-at", "invalid_locale") from None
-    catalogue.check(source)
+    catalogue.rehearse(source)
     return source
 
 

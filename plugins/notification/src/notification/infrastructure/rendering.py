@@ -48,6 +48,9 @@ _LONGEST_PART: Final = 1_000_000
 _DEEPEST: Final = 50
 """Python itself gives up on code that is indented a hundred times."""
 
+_UNFIT: Final = (TemplateError, TypeError, ValueError, ArithmeticError, AssertionError)
+"""What templates, and Jinja2's own filters, raise about values that they cannot deal with."""
+
 Problem = tuple[int, str]
 
 
@@ -119,7 +122,7 @@ class JinjaRenderer:
                 if length > _LONGEST_PART:  # a loop makes much of little
                     raise TemplateError(f"becomes longer than {_LONGEST_PART:,} characters")
             return "".join(pieces)
-        except TemplateError as error:
+        except _UNFIT as error:
             raise _invalid([FieldError(f"/body/{part.name}", *_described(error))]) from error
 
     def _compile(self, part: _Part) -> Callable[..., Iterator[str]]:
@@ -135,6 +138,8 @@ class JinjaRenderer:
             found = [*_forbidden(tree), *(() if known is None else _unknown_names(tree, known))]
         except TemplateSyntaxError as error:
             yield error.lineno, error.message or "is no template"
+        except ValueError as error:  # a number that Python does not want to read
+            yield 1, str(error)
         except RecursionError:  # of the parser
             yield 1, _TOO_DEEP
         else:
@@ -193,12 +198,13 @@ def _unknown_names(tree: nodes.Template, known: Collection[str]) -> Iterator[Pro
             yield node.lineno, f"there is no {node.name} here; there is {', '.join(sorted(known))}"
 
 
-def _described(error: TemplateError) -> tuple[str, str]:
+def _described(error: Exception) -> tuple[str, str]:
     line = error.lineno if isinstance(error, TemplateSyntaxError) else _line_of(error)
-    return f"line {line}: {one_line(error.message or type(error).__name__, 300)}", "template_error"
+    said = (error.message if isinstance(error, TemplateError) else str(error)) or type(error).__name__
+    return f"line {line}: {one_line(said, 300)}", "template_error"
 
 
-def _line_of(error: TemplateError) -> int:
+def _line_of(error: Exception) -> int:
     """Jinja2 rewrites tracebacks: frames of a template made from a string are in `<template>`."""
     trace, line = error.__traceback__, 1
     while trace is not None:
