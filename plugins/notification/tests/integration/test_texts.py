@@ -193,6 +193,24 @@ def test_what_does_not_fit_into_a_push_loses_its_data_first() -> None:
     assert json.loads(large)["data"] == {}
 
 
+@pytest.mark.parametrize("character", ["\x01", "\\", "🦜"])
+def test_a_push_fits_whatever_it_is_made_of(character: str) -> None:
+    raw = payload_of(message(subject=character * 300, text=character * 3000, data={"text": "x" * 5000}))
+    assert len(raw) <= MOST_PAYLOAD_BYTES
+    assert json.loads(raw)["body"].startswith(character)
+
+
+@pytest.mark.parametrize("said", [b'{"id": "a\\ud800b"}', b'{"id": null}', b'{"sid": ""}', b"[" * 60_000])
+async def test_a_text_that_is_on_its_way_is_sent_whatever_the_gateway_says(
+    far_http: HttpServer, said: bytes
+) -> None:
+    """What cannot be stored, or read, would have it sent again."""
+    far_http.says = said
+    sent = message()
+    identifier = await sms_channel(far_http).send(sent)
+    assert identifier in (str(sent.id), "a b")
+
+
 def test_the_address_of_a_device_shows_nothing_to_the_log() -> None:
     now = SystemClock().now()
     device = Device(

@@ -165,7 +165,7 @@ def test_a_name_that_looks_like_an_address_or_link_is_not_repeated(
 
 
 def test_one_line_has_no_line_breaks_and_no_direction_marks() -> None:
-    assert one_line("a\r\nb\x00c\u2028d\u202ee", 100) == "a b c d e"
+    assert one_line("a\r\nb\x00c\u2028d\u202ee\ud800f", 100) == "a b c d e f"
 
 
 @pytest.mark.parametrize("wrong", [{"kind": "task"}, {"channel": "E-Mail"}, {"locale": "deutsch!"}])

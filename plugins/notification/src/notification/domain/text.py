@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_CONTROL: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+"
+)
 _ADDRESS_LIKE: Final = re.compile(r"[:/@<>\[\]\\]|\w\.\w")
 
 
 def one_line(text: str, longest: int) -> str:
-    """Return `text` without line breaks, control and direction characters, cut to `longest` characters."""
+    """Return at most `longest` characters without line breaks, control or direction characters, or lone surrogates."""
     return " ".join(_CONTROL.sub(" ", text).split())[:longest]
 
 

@@ -23,6 +23,7 @@ from notification.contracts import (
     OutgoingMessage,
     RecipientGone,
 )
+from notification.domain import one_line
 from notification.infrastructure.web_push import (
     MOST_PAYLOAD_BYTES,
     encrypt,
@@ -38,6 +39,8 @@ _TTL_SECONDS: Final = 24 * 3600
 
 _LONGEST_TITLE: Final = 200
 _LONGEST_BODY: Final = 500
+_SHORT_BODY: Final = 100
+"""Fits whatever it is made of: no character takes more than six bytes."""
 
 
 class PushChannel:
@@ -114,20 +117,18 @@ class PushChannel:
 
 
 def payload_of(message: OutgoingMessage) -> bytes:
-    """Return what the device's own program gets: JSON; `data` is left out where there is no room for it."""
+    """Return what the device's own program gets: JSON, without `data` and shorter where there is no room."""
     said: dict[str, Any] = {
         "id": str(message.id),
         "kind": message.kind,
-        "title": message.subject[:_LONGEST_TITLE],
+        "title": one_line(message.subject, _LONGEST_TITLE),
         "body": message.text.strip()[:_LONGEST_BODY],
         "data": dict(message.data),
     }
-    raw = json.dumps(said, ensure_ascii=False).encode()
-    return (
-        raw
-        if len(raw) <= MOST_PAYLOAD_BYTES
-        else json.dumps({**said, "data": {}}, ensure_ascii=False).encode()
-    )
+    smaller: dict[str, Any] = {**said, "data": {}}
+    smallest: dict[str, Any] = {**smaller, "body": said["body"][:_SHORT_BODY]}
+    tried = (json.dumps(one, ensure_ascii=False).encode() for one in (said, smaller, smallest))
+    return next(raw for raw in tried if len(raw) <= MOST_PAYLOAD_BYTES)
 
 
 def _judge(answer: OutboundAnswer) -> None:

@@ -105,7 +105,7 @@ def _identifier(answer: OutboundAnswer, known: str) -> str:
         raise DeliveryRefused(f"{said}: {one_line(answer.body.decode(errors='replace'), 200)}")
     try:
         told = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):  # whatever it says, the message is on its way
         return known
-    named = [told[name] for name in _IDENTIFIERS if name in told] if isinstance(told, dict) else []
-    return one_line(str(named[0]), 200) if named else known
+    named = [told.get(name) for name in _IDENTIFIERS] if isinstance(told, dict) else []
+    return next((one_line(str(name), 200) for name in named if name), "") or known
