@@ -58,10 +58,11 @@ def checked(money: Money, field: str, *, above_zero: bool = False) -> Money:
     # by digits, not by value: 1E+999999 must not be written out
     if amount and amount.adjusted() >= _WHOLE_DIGITS:
         raise _refused(f"{field}/amount", f"takes {_WHOLE_DIGITS} digits before the point", "too_large")
-    if amount and amount.normalize().as_tuple().exponent < -decimals:  # type: ignore[operator]  # finite, by Money
+    rounded = exact(amount if amount else Decimal(0), money.currency)
+    if rounded.amount != amount:
         message = f"{money.currency} has {decimals} digits after the point"
         raise _refused(f"{field}/amount", message, "too_many_decimals")
-    return exact(amount if amount else Decimal(0), money.currency)
+    return rounded
 
 
 def _refused(field: str, message: str, code: str) -> InvalidInput:
