@@ -154,6 +154,23 @@ async def test_rows_48_and_49_whoever_is_not_in_a_project_finds_nothing_of_it(
         assert (await call(eve, number, ids))[0] == 404, CALLS[number]
 
 
+async def test_whoever_is_out_finds_no_next_page_either(
+    p: RunningPlatform, eve: Account, ben: Account
+) -> None:
+    ids = await things(eve, ben)
+    await make_task(eve.client, {"id": ids["project"]})
+    await add_comment(eve.client, {"id": ids["task"]})
+    await add_member(eve.client, {"id": ids["project"]}, ben.id, "viewer")
+    lists = [f"{API}/projects/{ids['project']}/{name}" for name in ("tasks", "members", "timeline")]
+    lists.append(f"{API}/tasks/{ids['task']}/comments")
+    pages = [(await ben.client.get(f"{url}?limit=1")).json()["next_cursor"] for url in lists]
+    await eve.client.delete(f"{API}/projects/{ids['project']}/members/{ben.id}")
+    for url, cursor in zip(lists, pages, strict=True):
+        assert (await eve.client.get(url, params={"cursor": cursor})).status_code == 200
+        answer = await ben.client.get(url, params={"cursor": cursor})
+        assert answer.status_code == 404, (url, answer.text)
+
+
 async def test_rows_48_and_49_ids_of_others_in_bodies_and_queries_open_nothing(
     p: RunningPlatform, eve: Account, ben: Account
 ) -> None:

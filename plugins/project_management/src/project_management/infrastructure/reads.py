@@ -125,7 +125,7 @@ async def of_project(
     page: Page[V], request: PageRequest, project_id: UUID, reads: Reads, principal: Principal
 ) -> Page[V]:
     """Return a page of what is in a project; an empty one only to those who may know of the project."""
-    if not page.items and request.cursor is None:
+    if not page.items:
         question = queries.MayInProject(project_id=project_id, right=Right.READ)
         await may_in_project(question, reads, principal)
     return page
@@ -135,7 +135,7 @@ async def of_task(
     page: Page[V], request: PageRequest, task_id: UUID, reads: Reads, principal: Principal
 ) -> Page[V]:
     """Return a page of what belongs to a task; an empty one only to those who may know of the task."""
-    if not page.items and request.cursor is None:
+    if not page.items:
         await may_with_task(queries.MayWithTask(task_id=task_id, right=Right.READ), reads, principal)
     return page
 
