@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from uuid import uuid4
 
+import pytest
+
 from platform_core.testing import RunningPlatform
 from project_management import MemberAdded, MemberRemoved, MemberRoleChanged
 from project_management.testing import add_member, make_project, make_task
@@ -86,6 +88,26 @@ async def test_the_last_owner_cannot_go_and_the_next_one_becomes_the_owner(
     assert (await eve.client.delete(f"{path}/{eve.id}")).status_code == 204
     read = (await ben.client.get(f"{API}/projects/{project['id']}")).json()
     assert read["owner_id"] == str(ben.id)
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PATCH"])
+async def test_an_owner_without_a_working_account_is_nobody_to_leave_a_project_to(
+    p: RunningPlatform, eve: Account, ben: Account, clara: Account, method: str
+) -> None:
+    root = await sign_up(p, "root", permissions=["*"])
+    project = await make_project(eve.client)
+    for owner in (ben, clara):
+        await add_member(eve.client, project, owner.id, "owner")
+    await root.client.delete(f"{API}/users/{ben.id}")
+    await root.client.patch(f"{API}/users/{clara.id}", json={"is_active": False})
+    path, body = f"{API}/projects/{project['id']}/members/{eve.id}", {"role": "viewer"}
+    answer = await eve.client.request(method, path, json=body if method == "PATCH" else None)
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/last-owner")
+    await root.client.patch(f"{API}/users/{clara.id}", json={"is_active": True})
+    answer = await eve.client.request(method, path, json=body if method == "PATCH" else None)
+    assert answer.is_success, answer.text
+    [row] = await p.sql("SELECT owner_id FROM project_management.projects")
+    assert row["owner_id"] == clara.id, "who is gone is passed over"
 
 
 async def test_of_all_owners_who_go_at_the_same_time_one_stays(p: RunningPlatform, eve: Account) -> None:

@@ -90,7 +90,12 @@ class ChangeRole(Command[MemberView]):
 
 
 async def change_role(
-    command: ChangeRole, access: Access, members: MemberRepository, outbox: Outbox, clock: Clock
+    command: ChangeRole,
+    access: Access,
+    members: MemberRepository,
+    directory: UserDirectory,
+    outbox: Outbox,
+    clock: Clock,
 ) -> MemberView:
     opened = await access.project(command.project_id, Right.MANAGE_MEMBERS)
     member, now = await _member(members, command.project_id, command.user_id), clock.now()
@@ -99,7 +104,8 @@ async def change_role(
     _require_owner_for(command.role, opened)
     _require_owner_for(member.role, opened)
     if member.is_owner:
-        opened.project.release_owner(member.user_id, await members.owners(member.project_id), now)
+        owners = await _owners_who_can_act(member.project_id, members, directory)
+        opened.project.release_owner(member.user_id, owners, now)
     members.change_role(member, command.role)
     _emit(
         outbox,
@@ -119,7 +125,12 @@ class RemoveMember(Command[None]):
 
 
 async def remove_member(
-    command: RemoveMember, access: Access, members: MemberRepository, outbox: Outbox, clock: Clock
+    command: RemoveMember,
+    access: Access,
+    members: MemberRepository,
+    directory: UserDirectory,
+    outbox: Outbox,
+    clock: Clock,
 ) -> None:
     """Everybody may leave; for others it takes a manager, and an owner for an owner."""
     is_leaving = command.user_id == access.user_id
@@ -127,7 +138,8 @@ async def remove_member(
     member, now = await _member(members, command.project_id, command.user_id), clock.now()
     _require_owner_for(member.role, opened)
     if member.is_owner:
-        opened.project.release_owner(member.user_id, await members.owners(member.project_id), now)
+        owners = await _owners_who_can_act(member.project_id, members, directory)
+        opened.project.release_owner(member.user_id, owners, now)
     members.remove(member, now)
     _emit(
         outbox,
@@ -145,6 +157,16 @@ async def _member(members: MemberRepository, project_id: UUID, user_id: UUID) ->
     if not found:
         raise MemberNotFound
     return found[0]
+
+
+async def _owners_who_can_act(
+    project_id: UUID, members: MemberRepository, directory: UserDirectory
+) -> list[Membership]:
+    """Return the owners whose account works; a project left to any other could be changed by nobody."""
+    owners = await members.owners(project_id)
+    people = await directory.get_many(owner.user_id for owner in owners)
+    working = {user_id for user_id, person in people.items() if person.is_active}
+    return [owner for owner in owners if owner.user_id in working]
 
 
 def _require_owner_for(role: Role, opened: OpenedProject) -> None:

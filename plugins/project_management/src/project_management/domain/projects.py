@@ -143,7 +143,7 @@ class Project(Aggregate):
         and the one who comes second sees that the other has gone.
 
         Args:
-            owners: all of them, the longest first.
+            owners: all who can log in, the longest first.
 
         Raises:
             LastOwner: there is no other.
