@@ -41,7 +41,7 @@ COSTS = [
     ("GET", ME, None, 1, 790),
     ("GET", "/api/v1/users", None, 1, 980),
     ("PATCH", ME, {"full_name": "%"}, 3, 1630),
-    ("POST", "/api/v1/users", {"email": "new-%@example.com", "username": "new-%"}, 2, 2290),
+    ("POST", "/api/v1/users", {"email": "new-%@example.com", "username": "new-%"}, 2, 1600),
 ]
 
 
@@ -55,6 +55,11 @@ async def test_a_request_keeps_to_its_round_trips_and_its_share_of_python(
         await _call(p, admin, method, path, body, 4)
     assert (traffic.redis_packets, traffic.count) == (1, statements), traffic
 
+    # the least of three: what the platform does beside requests is counted with the one it meets
+    assert min([await _counted(p, admin, method, path, body, number) for number in (5, 6, 7)]) <= calls
+
+
+async def _counted(p: RunningPlatform, admin: Account, method: str, path: str, body: Any, number: int) -> int:
     counted = 0
 
     def count(_frame: Any, event: str, _argument: Any) -> None:
@@ -63,10 +68,10 @@ async def test_a_request_keeps_to_its_round_trips_and_its_share_of_python(
 
     sys.setprofile(count)
     try:
-        await _call(p, admin, method, path, body, 5)
+        await _call(p, admin, method, path, body, number)
     finally:
         sys.setprofile(None)
-    assert counted <= calls
+    return counted
 
 
 async def test_requests_leave_nothing_in_memory(p: RunningPlatform, admin: Account) -> None:
