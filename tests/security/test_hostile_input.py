@@ -146,7 +146,11 @@ async def test_rows_76_and_77_no_text_in_a_body_breaks_or_delays_anything(platfo
 async def test_row_79_what_people_call_themselves_is_text_in_the_mail_that_they_get(
     platform: PlatformFactory,
 ) -> None:
-    """Row 79: templates in a name, HTML in a name, line breaks in a name: the mail that is really sent."""
+    """
+    Row 79: templates in a name, HTML in a name, line breaks in a name: the mail that is really sent.
+
+    Line breaks are refused; mails do not rely on that, so they are put into the database by hand.
+    """
     names = [
         "{{7*7}}{% include 'x' %}{{config}}<b onclick=x>Mallory</b>",
         "Mallory\r\nBcc: all@example.org\r\n\r\nanother body",
@@ -162,7 +166,22 @@ async def test_row_79_what_people_call_themselves_is_text_in_the_mail_that_they_
             }
             body = {**account, "password": "quite a long sentence"}
             answer = await p.client.post(f"{API}/users/register", json=body)
-            assert answer.status_code == 201, name
+            assert answer.status_code == (201 if name.isprintable() else 422), name
+            if answer.status_code == 422:
+                answer = await p.client.post(f"{API}/users/register", json=body | {"full_name": "Mallory"})
+                user_id = answer.json()["id"]
+                await p.sql(
+                    "UPDATE user_management.users SET full_name = %(name)s WHERE id = %(id)s",
+                    name=name,
+                    id=user_id,
+                )
+                await p.sql(
+                    "UPDATE audit.domain_events"
+                    " SET payload = payload || jsonb_build_object('full_name', %(name)s::text)"
+                    " WHERE aggregate_id = %(id)s",
+                    name=name,
+                    id=user_id,
+                )
         await p.deliver()
         assert sorted(mail.recipients for mail in p.mails) == [
             (f"mallory{n}@example.com",) for n in range(len(names))
