@@ -36,6 +36,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -130,6 +131,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Prepare for a first test that asks for servers; nothing is started here."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # a shell made the run ignore Ctrl-C, as with `&` in a script; every process of a test would inherit that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     asked = getattr(config, "workerinput", {}).get("platform_core_servers")
     config.stash[_SERVERS] = (
         AskedServers(asked)
