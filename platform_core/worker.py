@@ -13,7 +13,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -34,6 +34,14 @@ logger = structlog.get_logger("platform_core.worker")
 
 _DEATHS = Retry()
 """How often a saga may take its worker along, or find no database, before it is a dead letter."""
+
+
+_ALONE_ATTEMPT: Final = 3
+"""
+The first that a delivery runs alone, two workers having died with it (`_outbox.has_suspects`).
+
+Nothing is given up for deaths before that one, however few attempts its handler allows: it may have been its neighbour.
+"""
 
 
 class Worker:
@@ -217,7 +225,7 @@ class Worker:
 
     async def _attempt(self, delivery: Delivery) -> str:
         retry = self._retry(delivery.handler)
-        if delivery.attempt > retry.attempts_count:
+        if delivery.attempt > max(retry.attempts_count, _ALONE_ATTEMPT):
             # counted before each run: the attempts before this one never came back
             return await _outbox.fail(
                 self._pool, delivery, retry, "the worker died while handling this, every time"
