@@ -151,7 +151,12 @@ class _LateExporter(SpanExporter):
         return self._exporter.export(spans)
 
     def shutdown(self) -> None:
-        self._exporter.shutdown()
+        if self._was_used:
+            self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._exporter.force_flush(timeout_millis)
+        return not self._was_used or self._exporter.force_flush(timeout_millis)
+
+    @property
+    def _was_used(self) -> bool:
+        return "_exporter" in vars(self)  # where `cached_property` keeps it
