@@ -37,6 +37,7 @@ SHIPPED: Final = (
     "notification",
     "courses",
     "orders",
+    "posts",
 )
 """Other plugins may be installed beside these; the committed pages speak of the repository's own."""
 

@@ -43,6 +43,7 @@ POLICY: Mapping[str, Policy] = {
     "project_management": Policy(frozenset({"user_management", "file_management"}), frozenset()),
     "courses": Policy(frozenset(), frozenset()),
     "orders": Policy(frozenset({"courses"}), frozenset(), frozenset({"courses"})),
+    "posts": Policy(frozenset({"user_management"}), frozenset({"user_management"})),
 }
 """The interaction matrix (`docs/architecture.md`); whoever changes it changes the design, not a test."""
 

@@ -57,6 +57,11 @@ ACTIONS: dict[str, str | None] = {
     "POST /api/v1/platform/sagas/{saga_id}/compensate": "platform.compensate_saga",
     "POST /api/v1/platform/sagas/{saga_id}/retry": "platform.retry_saga",
     "POST /api/v1/platform/sagas/{saga_id}/skip": "platform.skip_saga_step",
+    "POST /api/v1/posts": "posts.create_post",
+    "PATCH /api/v1/posts/{post_id}": "posts.update_post",
+    "DELETE /api/v1/posts/{post_id}": "posts.delete_post",
+    "POST /api/v1/posts/{post_id}/comments": "posts.add_comment",
+    "POST /api/v1/posts/{post_id}/publish": "posts.publish_post",
     "POST /api/v1/projects": "project_management.create_project",
     "PATCH /api/v1/projects/{project_id}": "project_management.update_project",
     "DELETE /api/v1/projects/{project_id}": "project_management.delete_project",
@@ -135,10 +140,10 @@ class Auditor:
 
 async def test_row_84_every_change_has_one_line(platform: PlatformFactory) -> None:
     """Row 84: who, what, from where, in which request; in the same transaction, so a refused one has its line too."""
-    selling = [*MODULES, "courses", "orders"]
+    shipped = [*MODULES, "courses", "orders", "posts"]
     async with (
         running_gateway() as gateway,
-        platform(selling, seed=essentials, settings={"PAYMENT_GATEWAY_URL": gateway.url}) as p,
+        platform(shipped, seed=essentials, settings={"PAYMENT_GATEWAY_URL": gateway.url}) as p,
     ):
         every = {str(operation) for operation in await operations(p) if operation.method != "GET"}
         assert every == ACTIONS.keys()
@@ -151,6 +156,7 @@ async def test_row_84_every_change_has_one_line(platform: PlatformFactory) -> No
         await _files(audit, root, guest)
         await _projects(audit, root, guest)
         await _sales(audit, root)
+        await _posts(audit, root, guest)
         assert audit.seen == {operation for operation, action in ACTIONS.items() if action}
 
 
@@ -271,6 +277,18 @@ async def _sales(audit: Auditor, root: Account) -> None:
         route = f"POST {API}/platform/sagas/{{saga_id}}/{decision}"
         await audit.call(route, root.client, saga_id=saga_id)
         await audit.call(route, root.client, saga_id=UNKNOWN, outcome="refused")
+
+
+async def _posts(audit: Auditor, root: Account, guest: Account) -> None:
+    posts = f"{API}/posts"
+    post_id = (await audit.call(f"POST {posts}", guest.client, {"title": "Maps", "body": "x"})).json()["id"]
+    one = f"{posts}/{{post_id}}"
+    await audit.call(f"PATCH {one}", guest.client, {"body": "y"}, post_id=post_id)
+    await audit.call(f"POST {one}/publish", root.client, post_id=post_id)
+    await audit.call(f"POST {one}/comments", root.client, {"body": "z"}, post_id=post_id)
+    await audit.call(f"POST {one}/comments", root.client, {"body": "z"}, post_id=UNKNOWN, outcome="refused")
+    await audit.call(f"DELETE {one}", guest.client, post_id=post_id)
+    await audit.call(f"DELETE {one}", guest.client, post_id=post_id, outcome="refused")
 
 
 async def _files(audit: Auditor, root: Account, guest: Account) -> None:

@@ -129,6 +129,17 @@ class UserInvited(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UserAdded(Event):
+    """An account was made on an operator's word; nobody gets a mail because of it."""
+
+    wire_name: ClassVar[str] = "user_management.user_added"
+
+    user_id: UserId
+    username: str
+    full_name: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class EmailVerificationRequested(Event):
     """An address waits for proof that it belongs to the user; see `MailLinks.verification_link`."""
 

@@ -19,6 +19,7 @@ from user_management.contracts import (
     PasswordResetRequested,
     RoleAssigned,
     RoleRevoked,
+    UserAdded,
     UserDeactivated,
     UserDeleted,
     UserInvited,
@@ -122,6 +123,7 @@ class User(Aggregate):
         """Make an account on an operator's word: its address counts as proven, and nobody gets a mail."""
         user = cls._new(user_id, email, username, full_name, now)
         user.email_verified = True
+        user.record(UserAdded(user_id=user.id, username=user.username, full_name=user.full_name))
         return user
 
     @classmethod

@@ -1,0 +1,1 @@
+"""Tables, both sides of them, and Markdown."""

@@ -1,0 +1,79 @@
+"""
+The tables of posts.
+
+What is written: `posts`, `comments`. What is read, made of events and of nothing else: `pages`, `authors`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Integer, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
+
+from platform_core.db import AggregateMap, aggregate_columns, module_metadata
+from posts.domain import Comment, Post
+
+METADATA: Final = module_metadata("posts")
+
+_THERE: Final = text("deleted_at IS NULL")
+
+posts = Table(
+    "posts",
+    METADATA,
+    *aggregate_columns(),
+    Column("author_id", Uuid, nullable=False),
+    Column("slug", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("tags", ARRAY(Text), nullable=False),
+    Column("published_at", DateTime(timezone=True)),
+    Index("uq_posts_slug", "slug", unique=True),
+    Index("ix_posts_author_id", "author_id", "id", postgresql_where=_THERE),
+    comment="Posts as they are written, in Markdown; commands look here.",
+)
+
+comments = Table(
+    "comments",
+    METADATA,
+    *aggregate_columns(),
+    Column("post_id", Uuid, ForeignKey(posts.c.id), nullable=False),
+    Column("author_id", Uuid, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_comments_post_id", "post_id", "id", postgresql_where=_THERE),
+    comment="What was said about posts.",
+)
+
+pages = Table(
+    "pages",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("author_id", Uuid),
+    Column("slug", Text),
+    Column("title", Text),
+    Column("body_html", Text),
+    Column("excerpt", Text),
+    Column("tags", ARRAY(Text)),
+    Column("published_at", DateTime(timezone=True)),
+    Column("search", TSVECTOR),
+    Index("ix_pages_published", "id", postgresql_where=text("published_at IS NOT NULL")),
+    Index("ix_pages_author_id", "author_id", "id", postgresql_where=text("published_at IS NOT NULL")),
+    Index("ix_pages_tags", "tags", postgresql_using="gin"),
+    Index("ix_pages_search", "search", postgresql_using="gin"),
+    comment="The read model: posts as of the event at `position`; of a deleted one nothing but that is left.",
+)
+
+authors = Table(
+    "authors",
+    METADATA,
+    Column("user_id", Uuid, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("username", Text),
+    Column("full_name", Text),
+    comment="The read model: what people are called as of the event at `position`; no username: they are gone.",
+)
+
+POSTS: Final = AggregateMap(Post, posts, name="posts.post")
+COMMENTS: Final = AggregateMap(Comment, comments, name="posts.comment")
