@@ -31,24 +31,25 @@ SECRETS: Final = "secrets.json"
 RUNNING: Final = "running.json"
 
 
-def _random_secret() -> str:
-    return f"{DEVELOPMENT_MARK}-{random_secrets.token_urlsafe(36)}"
+def _random_secret(mark: str) -> str:
+    return f"{mark}-{random_secrets.token_urlsafe(36)}" if mark else random_secrets.token_urlsafe(48)
 
 
-def _ed25519_key() -> str:
+def _ed25519_key(mark: str) -> str:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return (
-        f"{DEVELOPMENT_MARK}: made by platform dev\n{pem.decode()}"  # readers of PEM skip what comes before
-    )
+    note = f"{mark}: made by platform dev\n" if mark else ""  # readers of PEM skip what comes before
+    return note + pem.decode()
 
 
-_MAKERS: Final[Mapping[str, Callable[[], str]]] = {"secret": _random_secret, "ed25519": _ed25519_key}
+_MAKERS: Final[Mapping[str, Callable[[str], str]]] = {"secret": _random_secret, "ed25519": _ed25519_key}
 
 
-def missing_secrets(module: str | None, model: type[BaseModel], source: Mapping[str, str]) -> dict[str, str]:
+def missing_secrets(
+    module: str | None, model: type[BaseModel], source: Mapping[str, str], *, mark: str = DEVELOPMENT_MARK
+) -> dict[str, str]:
     """
     Make the secrets that nobody gave and whose fields say how: `Field(json_schema_extra={"development": …})`.
 
@@ -56,6 +57,7 @@ def missing_secrets(module: str | None, model: type[BaseModel], source: Mapping[
         module: whose settings these are; None for the kernel's own.
         model: fields marked `"secret"` get a random text, those marked `"ed25519"` a private key as PEM.
         source: variables that are set already, as themselves or as `NAME_FILE`.
+        mark: what each begins with, so that production refuses it; empty for a deployment's own.
 
     Returns: variable → fresh value.
 
@@ -73,7 +75,7 @@ def missing_secrets(module: str | None, model: type[BaseModel], source: Mapping[
         if maker is None:
             problem = f"its setting {field} is to be made as {kind!r} in development, which nobody can"
             raise InvalidSettings(module or "platform", problem, f"use one of {', '.join(_MAKERS)}")
-        made[variable] = maker()
+        made[variable] = maker(mark)
     return made
 
 

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import select
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg import AsyncRawCursor
@@ -18,6 +18,9 @@ from psycopg.rows import tuple_row
 from sqlalchemy.sql import Executable
 
 from platform_core._statements import Values, numbered, ordered, written
+from platform_core.tracing import client_span
+
+_SHOWN_SQL_LENGTH: Final = 2000
 
 Raw = psycopg.AsyncConnection[Any]
 
@@ -69,6 +72,23 @@ class Connection:
         return not self.raw.closed and not self._poll.poll(0)
 
 
+class TracedConnection(Connection):
+    """A connection whose statements are spans of whatever trace asks for them."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, raw: Raw, watch: Watch, *, name: str) -> None:
+        super().__init__(raw, watch)
+        self._name = name
+
+    async def _execute(self, sql: str, values: Values) -> AsyncRawCursor[Any]:
+        # the text has places for values, never the values
+        with client_span(
+            self._name, {"db.system.name": "postgresql", "db.query.text": sql[:_SHOWN_SQL_LENGTH]}
+        ):
+            return await super()._execute(sql, values)
+
+
 class Pool:
     """
     Lends connections, the latest used first.
@@ -78,7 +98,14 @@ class Pool:
         size: most at once.
         timeout_seconds: how long somebody waits for one.
         watch: told of each statement.
+        kind: what a new connection becomes.
+
+    Attributes:
+        size: as given.
+        refused_count: callers who waited in vain.
     """
+
+    refused_count = 0
 
     def __init__(
         self,
@@ -87,11 +114,18 @@ class Pool:
         size: int,
         timeout_seconds: float,
         watch: Watch,
+        kind: Callable[[Raw, Watch], Connection] = Connection,
     ) -> None:
         self._connect, self._timeout_seconds, self._watch = connect, timeout_seconds, watch
+        self.size, self._kind = size, kind
         self._places = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
         self._is_closed = False
+
+    @property
+    def used_count(self) -> int:
+        """Connections that somebody has now, or waits for PostgreSQL to open."""
+        return self.size - self._places._value
 
     def connect(self) -> Lent:
         """Return a block that has a connection: `async with pool.connect() as connection`."""
@@ -110,6 +144,7 @@ class Pool:
                 async with asyncio.timeout(self._timeout_seconds):
                     await self._places.acquire()
             except TimeoutError:
+                self.refused_count += 1
                 raise PoolExhausted(f"no connection was free for {self._timeout_seconds:g} s")
         else:
             await self._places.acquire()
@@ -119,7 +154,7 @@ class Pool:
                 if connection.is_fresh:
                     return connection
                 await connection.raw.close()
-            return Connection(await self._connect(), self._watch)
+            return self._kind(await self._connect(), self._watch)
         except BaseException:
             self._places.release()
             raise

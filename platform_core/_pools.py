@@ -6,6 +6,7 @@ Private to the kernel. A module that leaks connections exhausts its own pool and
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ import psycopg
 import psycopg.conninfo
 from pydantic import SecretStr
 
-from platform_core._pool import Pool, PoolExhausted
+from platform_core import tracing
+from platform_core._pool import Connection, Pool, PoolExhausted, TracedConnection
 from platform_core.errors import Unavailable
 from platform_core.settings import KernelSettings
 
@@ -111,6 +113,10 @@ class Pools:
         replica = self._settings.read_database_url is not None and not primary
         return self._get(_Key(module, "replica" if replica else "reads"))
 
+    def opened(self) -> dict[tuple[str, str], Pool]:
+        """Return the pools that are in use, by module and purpose."""
+        return {(key.module, key.purpose): pool for key, pool in list(self._pools.items())}
+
     async def adopt(self, roles: Mapping[str, str]) -> None:
         """Take roles that somebody has made or renamed since; connections of the old pools end with their work."""
         if roles != self.roles:
@@ -154,6 +160,9 @@ class Pools:
             size=settings.database_pool_size,
             timeout_seconds=settings.database_pool_timeout_seconds,
             watch=watch,
+            kind=functools.partial(TracedConnection, name=f"sql {key.module}")
+            if tracing.is_on()
+            else Connection,
         )
 
     def _options(self, key: _Key) -> str:

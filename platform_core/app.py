@@ -24,6 +24,7 @@ from platform_core._bus import BeforeCommit, Bus, EventHandler, Handler
 from platform_core._checks import Checks
 from platform_core._declared import Declared, collect
 from platform_core._discovery import KERNEL, Hooks, Manifest, Plugin, PluginHung, deadline, discover
+from platform_core._gauges import Backlog, ModuleGauges, PoolGauges
 from platform_core._migrations import DatabaseState, ModuleMigrations, module_migrations, read_database
 from platform_core._outbox import Delivery, EventCodec
 from platform_core._pools import Pools
@@ -116,7 +117,10 @@ class Kernel:
         self.pools = Pools(settings)
         self.keys = DerivedKeys(settings.secret_key)
         self.metrics = Metrics()
+        self.metrics.registry.register(PoolGauges(self.pools))
+        self.metrics.registry.register(ModuleGauges(lambda: self.plugins))
         self.redis = Redis(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds)
+        self.metrics.redis_up.set_function(lambda: float(self.redis.is_available))
         self.cursors = Cursors(self.keys.derive("cursors"))
         self.standings = StandingCache(settings, self.redis)
         self.signals = SignalHub(
@@ -283,15 +287,20 @@ class Kernel:
         """Return a scheduler for every schedule."""
         from platform_core.http.idempotency import purge_idempotency_keys
 
+        backlog = Backlog(self.pools.claims)
+        self.metrics.registry.register(backlog)
         schedules = [schedule for declared in self.declared.values() for schedule in declared.schedules]
         chores = [
             Chore(
                 "idempotency keys",
                 300,
                 lambda: purge_idempotency_keys(self.pools, self.settings.idempotency_hours),
-            )
+            ),
+            Chore("backlog", 15, backlog.look),
         ]
-        return Scheduler(self.settings, self.pools, self.clock, schedules, self._ring, chores)
+        scheduler = Scheduler(self.settings, self.pools, self.clock, schedules, self._ring, chores)
+        self.metrics.scheduler_acting.set_function(lambda: float(scheduler.is_acting))
+        return scheduler
 
     # ── running ──────────────────────────────────────────────────────────────────────────────────
 

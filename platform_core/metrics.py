@@ -11,10 +11,13 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from platform_core import __version__
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -66,7 +69,14 @@ class Metrics:
         self._deliveries = Counter(
             "platform_deliveries_total",
             "Attempts to deliver an event or run a job, by how they ended.",
-            ("handler", "outcome"),
+            ("handler", "event", "outcome"),
+            registry=self.registry,
+        )
+        self._delivery_durations = Histogram(
+            "platform_delivery_duration_seconds",
+            "What an attempt took.",
+            ("handler",),
+            buckets=_BUCKETS,
             registry=self.registry,
         )
         self._delivery_lags = Histogram(
@@ -89,8 +99,17 @@ class Metrics:
             buckets=(0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
             registry=self.registry,
         )
+        self.scheduler_acting = Gauge(
+            "platform_scheduler_acting",
+            "Whether this process is the scheduler that acts.",
+            registry=self.registry,
+        )
+        build = Gauge("platform_build_info", "Always 1.", ("version",), registry=self.registry)
+        build.labels(__version__).set(1)
+        ProcessCollector(registry=self.registry)
         # finding a child by its labels costs more than counting in it
         self._children: dict[tuple[str, str, str, int], tuple[Counter, Histogram]] = {}
+        self._delivery_children: dict[tuple[str, str, str], tuple[Counter, Histogram, Histogram]] = {}
 
     def request(self, module: str, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request; `route` is a template, never a path, so that the labels stay few."""
@@ -104,10 +123,26 @@ class Metrics:
         children[0].inc()
         children[1].observe(seconds)
 
-    def delivery(self, handler: str, outcome: str, lag_seconds: float) -> None:
-        """Count one attempt at a delivery: `done`, `failed`, `dead`, `parked` or `lost`."""
-        self._deliveries.labels(handler, outcome).inc()
-        self._delivery_lags.labels(handler).observe(max(lag_seconds, 0.0))
+    def delivery(self, handler: str, event: str, outcome: str, lag_seconds: float, seconds: float) -> None:
+        """
+        Count one attempt at a delivery: `done`, `failed`, `dead`, `parked` or `lost`.
+
+        Args:
+            event: its name; empty for a job.
+            lag_seconds: from the event to the end of the attempt.
+            seconds: what the attempt took.
+        """
+        key = (handler, event, outcome)
+        children = self._delivery_children.get(key)
+        if children is None:
+            children = self._delivery_children[key] = (
+                self._deliveries.labels(*key),
+                self._delivery_lags.labels(handler),
+                self._delivery_durations.labels(handler),
+            )
+        children[0].inc()
+        children[1].observe(max(lag_seconds, 0.0))
+        children[2].observe(seconds)
 
     def saga(self, name: str, outcome: str) -> None:
         """Count one saga that has ended, or waits for an operator."""

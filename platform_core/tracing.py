@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from platform_core import __version__
@@ -115,6 +115,32 @@ def server_span(
         set_status_on_exception=False,
     ) as current:
         yield current
+
+
+@contextlib.contextmanager
+def client_span(name: str, attributes: Mapping[str, str | int]) -> Iterator[None]:
+    """
+    Open the span of a call to another server for the block, below the running one; where none runs, there is none.
+
+    Args:
+        name: what is called, and for which module: `sql orders`, `smtp notification`.
+    """
+    if not trace.get_current_span().is_recording():
+        yield
+        return
+    with _tracer.start_as_current_span(
+        name,
+        kind=SpanKind.CLIENT,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as current:
+        try:
+            yield
+        except BaseException as error:
+            current.set_status(StatusCode.ERROR)
+            current.set_attribute("error.type", type(error).__qualname__)
+            raise
 
 
 def traceparent_of(current: Span) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -208,7 +209,7 @@ class Worker:
         self._running[delivery.id, delivery.lease_token] = (delivery, task)
 
     async def _work(self, delivery: Delivery) -> None:
-        outcome = "failed"
+        outcome, began = "failed", time.monotonic()
         try:
             outcome = await self._attempt(delivery)
         except Exception as error:  # noqa: BLE001  # a handler may raise anything; the worker goes on
@@ -219,7 +220,8 @@ class Worker:
             self._per_handler[delivery.handler] -= 1
             self._per_module[module_of(delivery.handler)] -= 1
             lag = (datetime.now(UTC) - delivery.occurred_at).total_seconds()
-            self._metrics.delivery(delivery.handler, outcome, lag)
+            took = time.monotonic() - began
+            self._metrics.delivery(delivery.handler, delivery.event_name or "", outcome, lag, took)
             if len(self._running) * 2 <= self._settings.worker_concurrency:
                 self._wake.set()  # room for a batch: a claim per finished delivery would cost more than it brings
 

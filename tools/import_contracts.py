@@ -43,7 +43,7 @@ KERNEL_ROOMS: Final = (
     "_bus",
     "_audit : _outbox : _wiring",
     "signals : standings : storage : cache : tasks : outbound : _broker",
-    "_uow : _tables",
+    "_uow : _tables : _gauges",
     "db",
     "_pools",
     "_pool",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -56,6 +58,39 @@ def show(
         return
     rows = [[s.variable, s.value if s.value is not None else "", s.source, s.description] for s in settings]
     print_table(["variable", "value", "source", "what it is for"], rows)
+
+
+@app.command(epilog="Example: platform config secrets ./secrets")
+def secrets(
+    directory: Annotated[Path, typer.Argument(help="Where they are kept; made if missing.")],
+    json: AsJson = False,
+) -> None:
+    """
+    Make the secrets that this set of modules cannot start without: one file each, named by its variable.
+
+    Nothing that is there already is touched, so it may run again after a module was added. Mount the files, and name
+    each with NAME_FILE; on Kubernetes: kubectl create secret generic platform --from-file=./secrets
+    """
+    from platform_core import _development
+    from platform_core._discovery import Hooks, discover
+    from platform_core.settings import STARTUP_TIMEOUT_SECONDS, KernelSettings
+
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    there = {path.name: str(path) for path in directory.iterdir() if path.is_file()}
+    hooks = Hooks(discover(chosen_modules(read_environment())), timeout_seconds=STARTUP_TIMEOUT_SECONDS)
+    made = _development.missing_secrets(None, KernelSettings, there, mark="")
+    for module, model in hooks.collect("register_settings").items():
+        made |= _development.missing_secrets(module, model, there, mark="")
+    for name, value in made.items():
+        descriptor = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(value)
+    if json:
+        print_json({"made": sorted(made), "kept": sorted(there)})
+    else:
+        typer.echo(
+            f"Made: {', '.join(sorted(made)) or 'none'}. There already: {', '.join(sorted(there)) or 'none'}."
+        )
 
 
 def _settings() -> Iterator[Setting]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from platform_core import _production
 from platform_core.testing import PluginSource, plugins_installed
 
 if TYPE_CHECKING:
@@ -133,3 +134,22 @@ def test_openapi_document_is_printed_without_a_database(cli: CommandLine) -> Non
     document = cli("openapi").json
     assert document["openapi"].startswith("3.1")
     assert "/api/v1/users/register" in document["paths"]
+
+
+def test_a_deployments_secrets_are_made_once_and_are_good_enough_for_production(cli, tmp_path: Path) -> None:
+    files = tmp_path / "secrets"
+    made = cli("config", "secrets", str(files), "--json").json["made"]
+    assert made == [
+        "PLATFORM_SECRET_KEY",
+        "PLATFORM_USER_MANAGEMENT_PASSWORD_PEPPER",
+        "PLATFORM_USER_MANAGEMENT_SIGNING_KEY",
+    ]
+    before = {path.name: path.read_text() for path in files.iterdir()}
+    assert {path.stat().st_mode & 0o777 for path in files.iterdir()} == {0o600}
+    assert _production.weakness(before["PLATFORM_SECRET_KEY"]) is None
+    assert before["PLATFORM_USER_MANAGEMENT_SIGNING_KEY"].startswith("-----BEGIN PRIVATE KEY")
+    (files / "PLATFORM_SECRET_KEY").unlink()
+    again = cli("config", "secrets", str(files))
+    assert "Made: PLATFORM_SECRET_KEY." in again.out
+    after = {path.name: path.read_text() for path in files.iterdir()}
+    assert [name for name in before if before[name] != after[name]] == ["PLATFORM_SECRET_KEY"]

@@ -116,8 +116,11 @@ async def test_what_a_request_does_hangs_below_its_span(build, spans):
     rig.bus.before_commit_pause = pause
     async with rig.client(token=await rig.log_in("widgets:write")) as client:
         assert (await client.post("/widgets", json={"name": "traced"})).status_code == 201
-    inside, request = spans()
+    statements = [span for span in spans() if span.kind is SpanKind.CLIENT]
+    inside, request = (span for span in spans() if span.kind is not SpanKind.CLIENT)
     assert inside.parent.span_id == request.context.span_id
+    assert {span.parent.span_id for span in statements} == {request.context.span_id}
+    assert {span.name.split()[0] for span in statements} == {"sql"}
 
 
 async def test_probes_and_metrics_are_not_traced(build, spans):

@@ -27,6 +27,7 @@ from pydantic import SecretStr
 from notification.contracts import ChannelNotConfigured, DeliveryDeferred, DeliveryRefused, OutgoingMessage
 from notification.domain import one_line
 from platform_core.ports import Clock
+from platform_core.tracing import client_span
 
 __all__ = ["SmtpChannel", "SmtpServer", "mail_host"]
 
@@ -124,11 +125,15 @@ class SmtpChannel:
             mail = self.compose(message)
         except ValueError as error:
             raise DeliveryRefused(f"the mail cannot be written: {error}") from error
+        with client_span("smtp notification", {"server.address": server.host}):
+            await self._hand_over(mail, server)
+        return str(mail["Message-ID"])
+
+    async def _hand_over(self, mail: EmailMessage, server: SmtpServer) -> None:
         async with self._connected(server, self._connect_seconds) as client:
             with _translated("handing over", self._send_seconds):
                 async with asyncio.timeout(self._send_seconds):
                     await client.send_message(mail)
-        return str(mail["Message-ID"])
 
     async def check(self) -> None:
         async with self._connected(self._server(), _CHECK_SECONDS, login=False) as client:
