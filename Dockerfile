@@ -1,0 +1,94 @@
+# One image for every process: `serve` (the default), `worker`, `scheduler`, `db upgrade`, `seed`; which modules are in
+# it is decided here, and nothing is installed when a container starts.
+#
+#   docker build -t platform-core:local .
+#   docker build --build-arg MODULES=user_management,notification .
+#   docker build --build-arg REQUIREMENTS=plugins/modules.txt .      a frozen set: names, versions, hashes
+
+ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
+
+# ── what is installed ────────────────────────────────────────────────────────────────────────────
+FROM ${PYTHON_IMAGE} AS build
+
+# Directories below plugins/, separated by commas; empty for all of them.
+ARG MODULES=""
+# Extras of platform-core: traces that leave the process, files in S3.
+ARG EXTRAS="otlp,s3"
+# A requirements file of the build context, with hashes; then nothing of this checkout is installed.
+ARG REQUIREMENTS=""
+ARG SBOM_TOOL="cyclonedx-bom>=7.5,<8"
+
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+WORKDIR /source
+RUN python3 -m venv /opt/tools && python3 -m venv --without-pip /opt/platform
+COPY . .
+# Neighbours that a module needs come along, and from this checkout only: never from an index that has one of that name.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    wanted=(); install() { /opt/tools/bin/pip --python /opt/platform/bin/python --disable-pip-version-check install "$@"; }; \
+    if [ -n "$REQUIREMENTS" ]; then \
+        install --require-hashes --requirement "$REQUIREMENTS"; \
+    else \
+        for folder in plugins/*/; do \
+            name=$(basename "$folder"); \
+            echo "platform-plugin-${name//_/-} @ file:///source/plugins/$name" >> /opt/checkout.txt; \
+            [ -n "${MODULES}" ] || wanted+=("platform-plugin-${name//_/-}"); \
+        done; \
+        IFS=, read -ra named <<< "${MODULES//_/-}"; \
+        install --constraint constraints.txt --constraint /opt/checkout.txt \
+            "./[$EXTRAS]" "${wanted[@]}" "${named[@]/#/platform-plugin-}"; \
+    fi
+# A set that cannot start is not built. Then the list of what is in it, for whoever audits the image.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    PLATFORM_ENV=development /opt/platform/bin/platform modules check; \
+    /opt/tools/bin/pip --disable-pip-version-check install "$SBOM_TOOL"; \
+    /opt/tools/bin/cyclonedx-py environment --output-reproducible --of JSON \
+        -o /opt/platform/sbom.cdx.json /opt/platform/bin/python
+
+# ── development: the checkout is mounted, what changes is served ─────────────────────────────────
+FROM build AS development
+
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/tools/bin/pip --python /opt/platform/bin/python --disable-pip-version-check install \
+        --constraint constraints.txt watchfiles && \
+    for project in . plugins/*/; do \
+        /opt/tools/bin/pip --python /opt/platform/bin/python --disable-pip-version-check install \
+            --no-deps --editable "$project"; \
+    done && \
+    useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin platform && \
+    install -d -o 10001 -g 10001 /run/platform-secrets /var/lib/platform
+ENV PATH=/opt/platform/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PLATFORM_INTERNAL_PORT=9090
+USER 10001:10001
+ENTRYPOINT ["platform"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]
+
+# ── what ships ───────────────────────────────────────────────────────────────────────────────────
+FROM ${PYTHON_IMAGE} AS runtime
+
+ARG VERSION="0.1.0"
+ARG REVISION="unknown"
+LABEL org.opencontainers.image.title="Platform Core" \
+      org.opencontainers.image.description="A small kernel that declares and verifies; plugins that are ordinary packages." \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin platform && \
+    install -d -o 10001 -g 10001 /run/platform-secrets /var/lib/platform
+COPY --from=build /opt/platform /opt/platform
+
+# The root file system may be read-only: /tmp is all that is written to, for drafts of uploads and marks of starts. It
+# should outlive a restart of the container, as an emptyDir or a tmpfs does.
+ENV PATH=/opt/platform/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PLATFORM_DATA_DIR=/var/lib/platform \
+    PLATFORM_INTERNAL_PORT=9090
+WORKDIR /var/lib/platform
+USER 10001:10001
+EXPOSE 8000 9090
+# Alive is enough: a process that waits for its database need not be replaced. The same for api, worker and scheduler.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["python3", "-I", "-S", "-c", "import http.client as h, os; c = h.HTTPConnection('127.0.0.1', int(os.environ['PLATFORM_INTERNAL_PORT']), timeout=2); c.request('GET', '/health/live'); raise SystemExit(c.getresponse().status != 200)"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["platform"]
+CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]
