@@ -84,7 +84,7 @@ class Postgres:
             "port": str(port),
             "unix_socket_directories": str(self._directory.sockets),
             "unix_socket_permissions": "0700",
-            "max_connections": "200",
+            "max_connections": "400",
             "shared_buffers": "64MB",
             "max_wal_size": "256MB",
             "log_timezone": "UTC",
