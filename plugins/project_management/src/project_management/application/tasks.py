@@ -25,7 +25,6 @@ from project_management.domain import (
     TaskInsideItself,
     assignable_in,
 )
-from user_management import UserDirectory
 
 Title = Annotated[str, Len(1, 300)]
 Description = Annotated[str, Len(0, 50_000)]
@@ -57,12 +56,12 @@ class CreateTask(Command[TaskView]):
 async def create_task(
     command: CreateTask,
     tasks: TaskRepository,
-    directory: UserDirectory,
     principal: Principal,
     clock: Clock,
 ) -> TaskView:
     """
-    Two reads at most: the project with everything that matters in it, and who the assignee is.
+    One read: the project with everything that matters in it. Whether somebody's account works is not asked: who was
+    switched off for a while is still in the project, and finds what was assigned meanwhile.
 
     A part of another task waits for whoever changes the project's tree just now, which takes a lock and a further read.
     Somebody who leaves in between is caught by a foreign key: an assignee is in the project.
@@ -89,7 +88,7 @@ async def create_task(
         now=now,
     )
     if draft.assignee_id is not None:
-        await _require_assignable(found, task, draft.assignee_id, user_id, directory)
+        _require_assignable(found, task)
         task.assign(draft.assignee_id, by=user_id, now=now)
     tasks.add(task)
     return view(task, 0)
@@ -117,9 +116,7 @@ class UpdateTask(Command[TaskView]):
     changes: TaskChanges
 
 
-async def update_task(
-    command: UpdateTask, access: Access, tasks: TaskRepository, directory: UserDirectory, clock: Clock
-) -> TaskView:
+async def update_task(command: UpdateTask, access: Access, tasks: TaskRepository, clock: Clock) -> TaskView:
     """Two moves at once could make a circle of which each alone knows nothing, so moves in one project queue up."""
     opened = await access.task(command.task_id, Right.WORK_ON_TASKS)
     task, changes, now, user_id = opened.task, command.changes, clock.now(), access.user_id
@@ -127,7 +124,7 @@ async def update_task(
     parent_id = changes.get("parent_id", task.parent_id)
     if assignee_id is not None and assignee_id != task.assignee_id:
         found = await tasks.surroundings(task.project_id, user_id, assignee_id=assignee_id, parent_id=None)
-        await _require_assignable(found, task, assignee_id, user_id, directory)
+        _require_assignable(found, task)
     if parent_id is not None and parent_id != task.parent_id:
         await _require_parent(parent_id, task.project_id, user_id, tasks)
         if parent_id in await tasks.below(task.id):
@@ -170,15 +167,8 @@ async def _require_parent(parent_id: UUID, project_id: UUID, user_id: UUID, task
         raise ParentTaskNotFound
 
 
-async def _require_assignable(
-    found: Surroundings, task: Task, assignee_id: UUID, user_id: UUID, directory: UserDirectory
-) -> None:
+def _require_assignable(found: Surroundings, task: Task) -> None:
     if found.assignee is None or not assignable_in(task.project_id).is_satisfied_by(found.assignee):
-        raise AssigneeNotInProject
-    if assignee_id == user_id:
-        return  # who is asking has an account
-    person = await directory.get(assignee_id)
-    if person is None or not person.is_active:
         raise AssigneeNotInProject
 
 
