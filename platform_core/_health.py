@@ -74,6 +74,8 @@ class Health:
         own = (self._database(), kernel.redis.ping(), kernel.storage.ping(), self._migrations())
         checks: dict[str, Awaitable[str | None]] = dict(zip(OWN_CHECKS, own, strict=True))
         for module, declared in kernel.declared.items():
+            if module in kernel.switches.off:
+                continue  # it is away on purpose
             for check in declared.health_checks:
                 checks[check.name] = kernel.check(module, check)
         answers = await asyncio.gather(*(_answer(name, check) for name, check in checks.items()))

@@ -2,7 +2,7 @@
 The kernel's own plugin, `platform`: it contributes through the same hooks as anybody else.
 
 Routes below `/api/v1/platform` for operators: modules, events, deliveries and the audit trail; `_saga_operations` has
-those about sagas.
+those about sagas, `_module_operations` what switches modules off and on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -19,7 +19,8 @@ from fastapi import Query as QueryParameter
 from sqlalchemy import ColumnElement, Select, func, select, update
 
 import platform_core
-from platform_core import _saga_operations, hookimpl
+from platform_core import _module_operations, _saga_operations, hookimpl
+from platform_core._module_operations import ModuleView, Registry
 from platform_core._tables import AUDIT, PLATFORM, audit_logs, deliveries, domain_events
 from platform_core.db import Cursors, Reads, UnitOfWork
 from platform_core.declarations import Migrations, Permission, Services
@@ -30,19 +31,6 @@ from platform_core.http import Ask, Execute, PageParams, Router
 
 class DeliveryNotRetriable(DomainError, kind=Kind.CONFLICT):
     """Only dead and parked deliveries can be retried; this one is done or still pending."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModuleView:
-    """One installed module, as operators see it."""
-
-    name: str
-    version: str
-    status: str
-    schema: str
-    requires: list[str]
-    contributes: dict[str, int]
-    error: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,14 +77,6 @@ class AuditLogView:
     ip: str | None
     request_id: str
     occurred_at: datetime
-
-
-class Registry(Protocol):
-    """The kernel, as far as this room needs to know it."""
-
-    def modules(self) -> list[ModuleView]:
-        """Describe every installed module, failed ones included."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -290,7 +270,7 @@ async def audit_trail(
 @hookimpl
 def register_services() -> Services:
     return Services(
-        commands={RetryDelivery: retry_delivery, **_saga_operations.COMMANDS},
+        commands={RetryDelivery: retry_delivery, **_module_operations.COMMANDS, **_saga_operations.COMMANDS},
         queries={
             ListModules: list_modules,
             ListEvents: list_events,

@@ -223,3 +223,13 @@ modules = Table(
     _moment("seen_at", server_default=func.now()),
     comment="Every module that was ever migrated here, its database role, and the links put in place for it.",
 )
+
+module_switches = Table(
+    "module_switches",
+    PLATFORM,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False, server_default="1"),
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+    Column("off", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    CheckConstraint("id = 1", name="only_one"),
+    comment="One row: which modules are switched off, and how often that has changed.",
+)

@@ -26,10 +26,12 @@ from platform_core._declared import Declared, collect
 from platform_core._discovery import KERNEL, Hooks, Manifest, Plugin, PluginHung, deadline, discover
 from platform_core._gauges import Backlog, ModuleGauges, PoolGauges
 from platform_core._migrations import DatabaseState, ModuleMigrations, module_migrations, read_database
+from platform_core._module_operations import ModuleView, Registry
 from platform_core._outbox import Delivery, EventCodec
 from platform_core._pools import Pools
 from platform_core._sagas import Definitions, SagaRunner, UowSagas
 from platform_core._start_marks import StartMarks, default_directory
+from platform_core._switches import Switchboard
 from platform_core._uow import SqlUnitOfWork
 from platform_core._wiring import KernelOffer, Plan, Unit, Wiring
 from platform_core.cache import Redis
@@ -107,6 +109,7 @@ class Kernel:
         unavailable: path prefix of a failed plugin → why; these answer 503.
         bus: executes commands, answers queries, delivers events.
         sagas: takes the steps of sagas.
+        switches: which modules are switched off at the moment.
         storage: where files are kept.
     """
 
@@ -122,7 +125,8 @@ class Kernel:
         self.redis = Redis(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds)
         self.metrics.redis_up.set_function(lambda: float(self.redis.is_available))
         self.cursors = Cursors(self.keys.derive("cursors"))
-        self.standings = StandingCache(settings, self.redis)
+        self.switches = Switchboard()
+        self.standings = StandingCache(settings, self.redis, guests=[self.switches])
         self.signals = SignalHub(
             settings.redis_url, self.redis, connect_timeout_seconds=settings.redis_timeout_seconds
         )
@@ -185,13 +189,14 @@ class Kernel:
             for permission in declared.permissions
         ]
 
-    def modules(self) -> list[_operations.ModuleView]:
+    def modules(self) -> list[ModuleView]:
         """Describe every installed module, failed ones included; `platform modules list` and the API show it."""
         return [
-            _operations.ModuleView(
+            ModuleView(
                 name=plugin.name,
                 version=plugin.version,
-                status=plugin.status,
+                status=plugin.status if plugin.error or plugin.name not in self.switches.off else "disabled",
+                boot=plugin.manifest.boot,
                 schema=plugin.name,
                 requires=list(plugin.requires),
                 contributes=self.declared.get(plugin.name, Declared()).contributions,
@@ -259,6 +264,7 @@ class Kernel:
                     for plugin in self.active
                 ],
                 unavailable=self.unavailable,
+                off=self.switches.off,
                 operations=[health],
                 lifespan=self._lifespan,
                 metrics=self.metrics,
@@ -281,7 +287,7 @@ class Kernel:
     def worker(self) -> Worker:
         """Return a worker for every handler and task; run it inside `running(listen=worker.wake)`."""
         self.bus.codec.prepare()
-        return Worker(self.settings, self.pools, self.bus, self.metrics, self.sagas)
+        return Worker(self.settings, self.pools, self.bus, self.metrics, self.sagas, self.switches.off)
 
     def scheduler(self) -> Scheduler:
         """Return a scheduler for every schedule."""
@@ -298,7 +304,9 @@ class Kernel:
             ),
             Chore("backlog", 15, backlog.look),
         ]
-        scheduler = Scheduler(self.settings, self.pools, self.clock, schedules, self._ring, chores)
+        scheduler = Scheduler(
+            self.settings, self.pools, self.clock, schedules, self._ring, chores, self.switches.off
+        )
         self.metrics.scheduler_acting.set_function(lambda: float(scheduler.is_acting))
         return scheduler
 
@@ -315,6 +323,7 @@ class Kernel:
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._fall_silent)
             self._bell, self._wake = Bell(self.settings, listen), listen
+            self.switches.changed = listen
             stack.push_async_callback(self.pools.close)
             stack.push_async_callback(self.redis.close)
             stack.callback(self.storage.close)
@@ -329,7 +338,7 @@ class Kernel:
             yield self
 
     def _fall_silent(self) -> None:
-        self._bell, self._wake = None, None
+        self._bell, self._wake, self.switches.changed = None, None, None
 
     async def _settle_with_database(self) -> None:
         """Learn the modules' roles, and set optional modules aside whose tables are not what this build needs."""
@@ -483,7 +492,7 @@ class Kernel:
             Definitions: KernelOffer(lambda _m, _unit: self.sagas.definitions, Scope.APPLICATION),
             Follow: KernelOffer(lambda _m, _unit: self.sagas.follow, Scope.APPLICATION),
             Storage: always(self.storage),
-            _operations.Registry: always(self),
+            Registry: always(self),
             SqlUnitOfWork: of_unit(SqlUnitOfWork),
             UnitOfWork: of_unit(SqlUnitOfWork),
             Outbox: of_unit(SqlUnitOfWork),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,6 +54,7 @@ class Scheduler:
         schedules: of every active module, with the module that each belongs to.
         ring: wakes workers for the jobs that a tick made.
         chores: further housekeeping of the kernel, done by the acting scheduler.
+        off: modules that are switched off at the moment: their schedules rest.
     """
 
     def __init__(
@@ -64,7 +65,9 @@ class Scheduler:
         schedules: Sequence[Schedule],
         ring: Callable[[Sequence[Any]], None],
         chores: Sequence[Chore] = (),
+        off: Container[str] = frozenset(),
     ) -> None:
+        self._off = off
         self._settings, self._pools, self._clock = settings, pools, clock
         self._schedules, self._ring = schedules, ring
         self._stopping = asyncio.Event()
@@ -138,6 +141,8 @@ class Scheduler:
         uow = SqlUnitOfWork(self._pools.commands(KERNEL), self._clock, context)
         try:
             for key, schedule in self._ticks().items():
+                if schedule.name.partition(".")[0] in self._off:
+                    continue
                 uow.later(schedule.command, key=key)
             if uow.has_work:
                 self._ring(await uow.commit())

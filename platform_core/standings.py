@@ -17,7 +17,7 @@ import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import orjson
@@ -122,6 +122,25 @@ class Watched:
     principal: Principal | None = None
 
 
+class Guest(Protocol):
+    """
+    Somebody else who wants to hear notes of PostgreSQL, without a connection of their own.
+
+    Attributes:
+        channel: which ones.
+    """
+
+    channel: str
+
+    async def look(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        """Read what notes of the past have told; called whenever the connection was made anew, after LISTEN."""
+        ...
+
+    def hear(self, note: str) -> None:
+        """Take in one note."""
+        ...
+
+
 class StandingCache:
     """
     Standings by session, in Redis, with this process's knowledge of what has been revoked.
@@ -130,6 +149,7 @@ class StandingCache:
         settings: the primary database's address.
         redis: where entries are kept.
         namespace: first part of every key.
+        guests: hear their own notes on the same connection.
         reconnect_guard_seconds: after (re)connecting, entries count only when they are so much younger.
     """
 
@@ -139,8 +159,10 @@ class StandingCache:
         redis: Redis,
         *,
         namespace: str = "platform",
+        guests: Iterable[Guest] = (),
         reconnect_guard_seconds: float = _RECONNECT_GUARD_SECONDS,
     ) -> None:
+        self._guests = {guest.channel: guest for guest in guests}
         self._settings, self._redis = settings, redis
         self._reconnect_guard_seconds = reconnect_guard_seconds
         self._prefix = f"{namespace}:standing:"
@@ -307,7 +329,10 @@ class StandingCache:
             await self._hear(connection)
 
     async def _hear(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        await connection.execute(f"LISTEN {CHANNEL}")
+        for channel in (CHANNEL, *self._guests):
+            await connection.execute(f"LISTEN {channel}".encode())
+        for guest in self._guests.values():
+            await guest.look(connection)
         now = await self._set_clock(connection)
         # revocations from before this moment were not heard: nothing that was read before it counts
         self._everybody = max(self._everybody, now + self._reconnect_guard_seconds)
@@ -315,7 +340,10 @@ class StandingCache:
         self._ready.set()
         while True:
             async for note in connection.notifies(timeout=_HEARTBEAT_SECONDS):
-                self._hear_note(note.payload)
+                if note.channel == CHANNEL:
+                    self._hear_note(note.payload)
+                else:
+                    self._guests[note.channel].hear(note.payload)
             self._prune(await self._set_clock(connection))
 
     def _hear_note(self, payload: str) -> None:

@@ -12,7 +12,7 @@ import functools
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -53,11 +53,19 @@ class Worker:
         bus: runs one delivery.
         pools: the kernel's own pool is used for claims, so that a busy module cannot starve them.
         sagas: carries on one saga.
+        off: modules that are switched off at the moment: what is theirs is not claimed, and waits.
     """
 
     def __init__(
-        self, settings: KernelSettings, pools: Pools, bus: Bus, metrics: Metrics, sagas: SagaRunner
+        self,
+        settings: KernelSettings,
+        pools: Pools,
+        bus: Bus,
+        metrics: Metrics,
+        sagas: SagaRunner,
+        off: Container[str] = frozenset(),
     ) -> None:
+        self._off = off
         self._settings, self._bus, self._metrics, self._sagas = settings, bus, metrics, sagas
         self._pool, self._claims = pools.commands(KERNEL), pools.claims()
         self._wake = asyncio.Event()
@@ -145,7 +153,7 @@ class Worker:
         if self._has_suspects:
             if self._running:
                 return 0
-            if alone := await self._lease(dict.fromkeys(self.handlers, 1), count=1, suspects=True):
+            if alone := await self._lease(dict.fromkeys(self._served, 1), count=1, suspects=True):
                 self._start(alone[0])
                 return 1
             self._has_suspects = False
@@ -173,7 +181,14 @@ class Worker:
         rooms = ((handler, min(free, self._room(handler))) for handler in self._turns)
         return {handler: room for handler, room in rooms if room > 0}
 
+    @property
+    def _served(self) -> list[str]:
+        """Names of those whose modules are not switched off."""
+        return [handler for handler in self.handlers if module_of(handler) not in self._off]
+
     def _room(self, handler: str) -> int:
+        if module_of(handler) in self._off:
+            return 0
         return min(
             self._limits[handler] - self._per_handler[handler],
             self._share - self._per_module[module_of(handler)],
@@ -198,7 +213,7 @@ class Worker:
 
     async def _look_for_suspects(self) -> None:
         """What workers died with runs here with nothing beside it, so that it takes nobody along."""
-        self._has_suspects = await _outbox.has_suspects(self._claims, self.handlers, self._bus.newest)
+        self._has_suspects = await _outbox.has_suspects(self._claims, self._served, self._bus.newest)
         if self._has_suspects:
             self.wake()
 

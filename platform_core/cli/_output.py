@@ -18,6 +18,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 
 _COLOURS = {
     "active": "green",
+    "disabled": "yellow",
     "failed": "red",
     "done": "green",
     "pending": "yellow",

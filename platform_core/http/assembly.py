@@ -79,6 +79,7 @@ class HttpParts:
         storage: where uploads are kept while they come in.
         modules: in plugin order.
         unavailable: full path prefix → why, of modules that could not be started.
+        off: module → 404 or 503, of modules that are switched off; it changes while requests are answered.
         operations: routers of the kernel itself, whose routes are taken as they are: health, metrics.
         lifespan: opens and closes what the process needs.
     """
@@ -95,6 +96,7 @@ class HttpParts:
     follow: Follow | None = None
     modules: Sequence[ModuleRoutes] = ()
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    off: Mapping[str, int] = field(default_factory=dict)
     operations: Sequence[APIRouter] = ()
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[Any]] | None = None
     metrics: Metrics = field(default_factory=Metrics)
@@ -229,7 +231,9 @@ def _join_siblings(routes: Iterable[BoundRoute]) -> None:
 def _table(routes: Sequence[BoundRoute], parts: HttpParts, gatekeeper: Gatekeeper) -> BaseRoute:
     from platform_core.http.table import RouteTable
 
-    return RouteTable(routes, prefix=API_PREFIX, unavailable=parts.unavailable, gatekeeper=gatekeeper)
+    return RouteTable(
+        routes, prefix=API_PREFIX, unavailable=parts.unavailable, gatekeeper=gatekeeper, off=parts.off
+    )
 
 
 def _middleware(parts: HttpParts) -> list[Middleware]:

@@ -82,6 +82,10 @@ class ModuleUnavailable(DomainError, kind=Kind.UNAVAILABLE):
     """The module behind this address could not be started; the rest of the platform works."""
 
 
+class ModuleDisabled(DomainError, kind=Kind.UNAVAILABLE):
+    """The module behind this address is switched off for the moment; what was stored stays."""
+
+
 class ShuttingDown(DomainError, kind=Kind.UNAVAILABLE):
     """The process that got your request is shutting down; another one will answer."""
 

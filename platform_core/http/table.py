@@ -13,11 +13,12 @@ from starlette.types import Receive, Scope, Send
 from platform_core.http.binding import BoundRoute
 from platform_core.http.exchange import exchange_of
 from platform_core.http.gate import Gatekeeper
-from platform_core.http.problems import ModuleUnavailable
+from platform_core.http.problems import ModuleDisabled, ModuleUnavailable
 
 __all__ = ["RouteTable"]
 
 _CHOSEN: Final = "platform.route"
+_UNAVAILABLE: Final = 503
 
 
 @dataclass(slots=True)
@@ -39,6 +40,7 @@ class RouteTable(BaseRoute):
         routes: bound routes; a second one for a method and path is never reached (assembly refuses it before).
         prefix: below it, every answer is an API answer, "not found" too.
         unavailable: path prefix → why, of modules that could not be started; it may still grow.
+        off: module → 404 or 503, of modules that are switched off at the moment.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class RouteTable(BaseRoute):
         prefix: str,
         unavailable: Mapping[str, str],
         gatekeeper: Gatekeeper,
+        off: Mapping[str, int],
     ) -> None:
-        self.routes = routes
+        self.routes, self._off = routes, off
         self._root = _Node()
         self._patterns: list[tuple[Any, Mapping[str, Any], BoundRoute]] = []
         self._prefix, self._unavailable, self._gatekeeper = prefix, unavailable, gatekeeper
@@ -74,7 +77,8 @@ class RouteTable(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer by the route that was found, or say why there is none."""
         chosen = scope[_CHOSEN]
-        if isinstance(chosen, BoundRoute) and not (self._unavailable and self._down(_path(scope))):
+        is_served = isinstance(chosen, BoundRoute) and not (self._off and chosen.module in self._off)
+        if is_served and not (self._unavailable and self._down(_path(scope))):
             if scope["method"] == "HEAD":
                 scope["method"] = "GET"
                 exchange_of(scope).is_head = True
@@ -83,6 +87,8 @@ class RouteTable(BaseRoute):
         await self._gatekeeper.charge_stray(exchange_of(scope))
         if self._down(_path(scope)):
             raise ModuleUnavailable(retry_after_seconds=30)
+        if isinstance(chosen, BoundRoute) and self._off.get(chosen.module) == _UNAVAILABLE:
+            raise ModuleDisabled(retry_after_seconds=30)
         if chosen and not isinstance(chosen, BoundRoute):
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(chosen))})
         raise HTTPException(404)

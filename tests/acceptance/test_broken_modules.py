@@ -303,15 +303,15 @@ def test_the_check_blames_nobody_else(told: dict[str, dict[str, str]]) -> None:
 
 def test_two_distributions_of_one_name_stop_the_start(configured: Machine) -> None:
     done = configured.platform("modules", "check", fails=True, PLATFORM_MODULES=f"{SHIPPED},twin")
-    assert "twin: platform-plugin-twin and twin-from-elsewhere both offer it" in done.stderr
-    assert "uninstall one of them" in done.stderr
+    assert "twin: platform-plugin-twin and twin-from-elsewhere both offer it" in done.stdout
+    assert "uninstall one of them" in done.stdout
 
 
 def test_manifests_that_cannot_be_read_stop_the_start_all_at_once(configured: Machine) -> None:
     modules = ",".join([SHIPPED, *UNREADABLE])
     done = configured.platform("modules", "check", fails=True, PLATFORM_MODULES=modules)
     for name, (_, problem) in UNREADABLE.items():
-        assert f"{name}: {problem}" in done.stderr
+        assert f"{name}: {problem}" in done.stdout
 
 
 @pytest.mark.parametrize("process", ["serve", "worker"])

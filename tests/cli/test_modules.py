@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree.ElementTree import fromstring
 
 from platform_core import _production
-from platform_core.testing import PluginSource, plugins_installed
 
 if TYPE_CHECKING:
     from conftest import CommandLine
@@ -20,6 +20,7 @@ def test_modules_are_listed_as_json_and_as_plain_columns(cli: CommandLine, tmp_p
     assert modules["notification"]["requires"] == ["user_management"]
     assert modules["notification"]["status"] == "active"
     plain = cli("modules", "list").out
+    assert "optional" in plain
     assert plain.startswith("MODULE ")
     assert "\x1b" not in plain
     assert not (tmp_path / ".platform").exists()
@@ -28,6 +29,11 @@ def test_modules_are_listed_as_json_and_as_plain_columns(cli: CommandLine, tmp_p
 def test_module_is_shown_with_what_it_declares(cli: CommandLine) -> None:
     shown = cli("modules", "show", "user_management", "--json").json
     assert "/users" in shown["paths"]
+    assert "POST /api/v1/users/register" in shown["routes"]
+    assert "user_management.users" in shown["tables"]
+    assert "user_management.user_registered v1" in shown["publishes"]
+    assert "notification" in shown["needed_by"]
+    assert any(line.startswith("PLATFORM_USER_MANAGEMENT_SIGNING_KEY: ") for line in shown["settings"])
     assert "user_management.register_user" in shown["handles"]
     assert any(line.startswith("users:read: ") for line in shown["permissions"])
     assert "users:read: " in cli("modules", "show", "user_management").out
@@ -40,52 +46,28 @@ def test_unknown_module_is_wrong_usage_and_says_which_there_are(cli: CommandLine
     assert "user_management, notification" in outcome.err
 
 
-def test_graph_is_drawn_for_people_and_as_mermaid(cli: CommandLine) -> None:
-    assert "needs user_management" in cli("modules", "graph").out
+def test_graph_is_drawn_for_people_and_as_mermaid_and_as_data(cli: CommandLine) -> None:
+    assert "needs, asks, hears events of user_management" in cli("modules", "graph").out
     drawn = cli("modules", "graph", "--format", "mermaid").out.splitlines()
     assert drawn[0] == "graph LR"
     assert "    notification --> user_management" in drawn
     assert "    user_management == events ==> notification" in drawn
+    data = cli("modules", "graph", "--format", "json").json
+    assert {"source": "orders", "relation": "has sagas act in", "target": "courses"} in data["edges"]
 
 
-def test_check_of_a_sound_set_is_code_0(cli: CommandLine) -> None:
-    outcome = cli("modules", "check")
-    assert outcome.code == 0, outcome.err
-    assert "all fit together" in outcome.out
-
-
-def test_check_tells_every_cause_at_once(cli: CommandLine, tmp_path: Path) -> None:
-    lost = PluginSource(
-        name="lost",
-        requires=["platform-core", "platform-plugin-nowhere"],
-        manifest='title = "L"\nboot = "required"\n',
-    )
-    future = PluginSource(
-        name="future", requires=["platform-core>=99"], manifest='title = "F"\nboot = "required"\n'
-    )
-    silent = PluginSource(name="silent", manifest=None)
-    with plugins_installed(lost, future, silent, into=tmp_path / "p") as paths:
-        path = {"PYTHONPATH": ":".join(map(str, paths))}
-        outcome = cli("modules", "check", env=path)
-        found = cli("modules", "check", "--json", env=path)
-    assert outcome.code == found.code == 1
-    for told in (
-        "lost: needs nowhere",
-        "future: needs platform-core >=99",
-        "silent: there is no plugin.toml",
-    ):
-        assert told in outcome.err
-    assert {problem["plugin"] for problem in found.json["problems"]} == {"lost", "future", "silent"}
-    assert all(problem["hint"] for problem in found.json["problems"])
-
-
-def test_check_names_an_optional_module_that_would_be_left_out(cli: CommandLine, tmp_path: Path) -> None:
-    broken = PluginSource(name="broken", files={"plugin.py": "raise ValueError('boom')"})
-    with plugins_installed(broken, into=tmp_path / "p") as paths:
-        outcome = cli("modules", "check", env={"PYTHONPATH": ":".join(map(str, paths))})
-    assert outcome.code == 1
-    assert "ValueError: boom" in outcome.out
-    assert "1 optional of them would be left out" in outcome.out
+def test_graph_is_drawn_as_a_picture_that_needs_nothing_else(cli: CommandLine) -> None:
+    picture = fromstring(cli("modules", "graph", "--format", "svg").out)  # noqa: S314  # our own
+    kind = "{http://www.w3.org/2000/svg}"
+    boxes = {group.findtext(f"{kind}title") for group in picture.iter(f"{kind}g")}
+    lines = {line.findtext(f"{kind}title") for line in picture.iter(f"{kind}path")} - {None}
+    assert "user_management 0.1.0, required" in boxes
+    assert "project_management asks file_management" in lines
+    width, height = float(picture.attrib["width"]), float(picture.attrib["height"])
+    for group in picture.iter(f"{kind}g"):
+        x, y = map(float, group.attrib["transform"].removeprefix("translate(").rstrip(")").split())
+        assert 0 < x < width - 200
+        assert 0 < y < height - 58
 
 
 def test_settings_are_shown_with_their_source_and_secrets_masked(cli: CommandLine, tmp_path: Path) -> None:

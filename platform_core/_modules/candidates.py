@@ -1,0 +1,129 @@
+"""
+Modules that are not installed yet, laid over what is: a set can be judged before anything is changed.
+
+Wheels are unpacked and everything else is fetched by the installer of this environment, into a folder that lies before
+the installed packages on the path of one child process. Nothing is installed, and nothing stays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import distributions, entry_points
+from pathlib import Path
+from typing import Final
+
+from platform_core import ENTRY_POINT_GROUP
+from platform_core.errors import OperationError
+
+_SCHEMES: Final = ("purelib", "platlib")
+_FETCH_SECONDS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """
+    Modules that are being considered.
+
+    Attributes:
+        directory: what belongs on the path before everything else.
+        names: of the modules in it, and of the installed ones that were named.
+        told: `blog 0.1.0`, what is not installed, for people.
+    """
+
+    directory: Path
+    names: Sequence[str]
+    told: Sequence[str]
+
+
+@contextlib.contextmanager
+def staged(wanted: Sequence[str]) -> Iterator[Candidates]:
+    """
+    Lay modules over the installed ones for the length of a block.
+
+    Args:
+        wanted: wheel files, project folders, names of modules, or requirements such as `platform-plugin-blog>=2`.
+
+    Raises:
+        OperationError: one of them is not there, is broken, or is no module.
+    """
+    with tempfile.TemporaryDirectory(prefix="platform-modules-") as folder:
+        directory, installed = Path(folder), entry_points(group=ENTRY_POINT_GROUP).names
+        for text in wanted:
+            if text not in installed:
+                _stage(text, directory)
+        offered = list(distributions(path=[folder]))
+        names = [e.name for d in offered for e in d.entry_points.select(group=ENTRY_POINT_GROUP)]
+        if offered and not names:
+            raise OperationError(
+                f"{', '.join(wanted)}: there is no module in it, because nothing in it declares an entry point in the"
+                f" group {ENTRY_POINT_GROUP}. If it belongs to a module, name the module."
+            )
+        told = sorted(f"{d.metadata['Name']} {d.version}" for d in offered)
+        yield Candidates(directory, sorted({*names, *(text for text in wanted if text in installed)}), told)
+
+
+def _stage(text: str, directory: Path) -> None:
+    path = Path(text)
+    if path.suffix == ".whl":
+        _unpack(path, directory)
+    elif path.is_dir() and (path / "pyproject.toml").is_file():
+        _fetch(str(path.resolve()), text, directory)
+    elif re.fullmatch(r"[a-z][a-z0-9_]*", text):
+        _fetch(f"platform-plugin-{text.replace('_', '-')}", text, directory)
+    else:
+        _fetch(text, text, directory)
+
+
+def _unpack(wheel: Path, directory: Path) -> None:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(directory)  # ZipFile drops what would lead out of the folder
+    except FileNotFoundError as error:
+        raise OperationError(f"There is no file {wheel}.") from error
+    except (zipfile.BadZipFile, OSError) as error:
+        raise OperationError(f"{wheel} cannot be read: {error}. Is it a wheel, and is it whole?") from error
+    for data in directory.glob("*.data"):
+        for scheme in _SCHEMES:
+            if (data / scheme).is_dir():
+                shutil.copytree(data / scheme, directory, dirs_exist_ok=True)
+        shutil.rmtree(data)
+
+
+def _fetch(requirement: str, text: str, directory: Path) -> None:
+    """Have the environment's own installer get one package, with its configuration and its index."""
+    command = [*_installer(), "--quiet", "--no-deps", "--target", str(directory), requirement]
+    try:
+        done = subprocess.run(  # noqa: S603  # a list, no shell; who runs this may install packages anyway
+            command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise OperationError(
+            f"{text} could not be fetched in {_FETCH_SECONDS} s; is the package index reachable?"
+        ) from error
+    if done.returncode:
+        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        raise OperationError(
+            f"{text} is not installed, and {requirement} could not be fetched:"
+            f" {said[-1] if said else 'the installer did not say why'}. Give a wheel file, or a name that the package"
+            " index knows."
+        )
+
+
+def _installer() -> list[str]:
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+    uv = shutil.which("uv")
+    if uv is None:
+        raise OperationError(
+            "pip or uv fetches what is not installed, and neither is there. Give wheel files, or: python -m ensurepip"
+        )
+    return [uv, "pip", "install", "--python", sys.executable]

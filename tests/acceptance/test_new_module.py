@@ -1,0 +1,70 @@
+"""What `platform modules new` writes is a package like any other: built, installed, tested, migrated, served."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+
+from platform_core.testing import RunningProcess
+
+if TYPE_CHECKING:
+    from conftest import Machine
+
+pytestmark = pytest.mark.long
+
+PASSWORD = "a long enough sentence"
+
+
+@pytest.fixture(scope="module")
+def machine(new_machine: Callable[[str], Machine]) -> Machine:
+    return new_machine("author")
+
+
+def run_in(folder: Path, *command: str) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("kind", ["full", "minimal"])
+def test_a_new_module_is_installed_and_its_tests_pass(machine: Machine, kind: str) -> None:
+    name = f"{kind}_blog"
+    began = time.monotonic()
+    machine.platform("modules", "new", name, *(["--minimal"] if kind == "minimal" else []))
+    source = machine.desk / f"platform-plugin-{kind}-blog"
+    wheel = machine.build(source)
+    machine.platform("modules", "check", str(wheel), PLATFORM_ENV="development")
+    machine.install(wheel)
+    run_in(source, machine.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
+    assert time.monotonic() - began < 60
+    for tool in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "--no-incremental", "src"]):
+        run_in(source, sys.executable, "-m", *tool)
+
+
+def test_a_new_module_is_migrated_and_served_beside_the_kernel_and_user_management(
+    machine: Machine, services: Mapping[str, str], address: Callable[[RunningProcess], str]
+) -> None:
+    machine.settings = {**services, "PLATFORM_MODULES": "user_management,full_blog,minimal_blog"}
+    machine.platform("db", "upgrade")
+    machine.platform("db", "check", "--module", "full_blog")
+    machine.platform("db", "lint", "--module", "full_blog")
+    machine.platform("seed", "--env", "development")
+    with machine.start("serve") as serving, httpx2.Client(base_url=address(serving), timeout=30) as client:
+        assert client.get("/api/v1/minimal-blog").json() == {"text": "Minimal blog is here."}
+        body = {"email": "admin@example.com", "password": PASSWORD}
+        token = client.post("/api/v1/auth/login", json=body).json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        entry = {"title": "A title", "text": "A text"}
+        assert client.post("/api/v1/full-blog/entries", json=entry, headers=headers).status_code == 201
+        titles = [
+            item["title"] for item in client.get("/api/v1/full-blog/entries", headers=headers).json()["items"]
+        ]
+        assert titles[0] == "A title"
+        assert "Welcome" in titles
+        assert "What anna thinks" in titles
