@@ -30,7 +30,10 @@ nox.options.sessions = ["lint", "types", "imports", "security", "docs", "tests"]
 
 PLUGINS = sorted(path.parent.name for path in Path("plugins").glob("*/pyproject.toml"))
 SOURCES = ["platform_core", "seeds", *(f"plugins/{name}/src" for name in PLUGINS)]
-SAMPLE = "tests/samples/bookmarks/src"  # what a module author takes as an example is checked like the rest
+SAMPLES = [
+    "tests/samples/bookmarks/src",
+    "tests/samples/trips/src",
+]  # what a module author takes as an example is checked like the rest
 DOMAINS = "platform_core/*,plugins/*/src/*/domain.py,plugins/*/src/*/domain/*"
 COVERED_PERCENT = 90
 TEST_TOOLS = [
@@ -62,7 +65,7 @@ def types(session: nox.Session) -> None:
     """
     session.run(
         "mypy",
-        *filter(os.path.exists, [*SOURCES, SAMPLE, "benchmarks", "tools", "noxfile.py"]),
+        *filter(os.path.exists, [*SOURCES, *SAMPLES, "benchmarks", "tools", "noxfile.py"]),
         *session.posargs,
     )
 

@@ -11,13 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import events, growth, hashing, http_cases, report, startup
+from benchmarks import events, growth, hashing, http_cases, report, sagas, startup
 from benchmarks.ground import Ground, prepared
 from benchmarks.http_cases import CASES, Measured
 from benchmarks.sides import ALL_SIDES, FLOOR, OURS, running, sinks
 from platform_core.errors import OperationError
 
-PARTS: Final = ("requests", "hashing", "events", "modules", "growth")
+PARTS: Final = ("requests", "hashing", "events", "sagas", "modules", "growth")
 
 
 def main() -> int:
@@ -68,6 +68,10 @@ def _on_one_ground(ground: Ground, arguments: argparse.Namespace) -> dict[str, A
         runs = events.measure(ground, rounds=3)
         print(f"{report.events_table(runs)}\n", flush=True)
         result["events"] = {side: [asdict(run) for run in runs[side]] for side in (FLOOR, OURS)}
+    if "sagas" in arguments.parts:
+        purchases = sagas.measure(ground, rounds=arguments.rounds, seconds=arguments.seconds)
+        print(f"{report.sagas_table(purchases)}\n", flush=True)
+        result["sagas"] = asdict(purchases)
     if "growth" in arguments.parts:
         result["growth"] = [asdict(curve) for curve in _growth(ground, arguments)]
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from benchmarks.events import Deliveries
 from benchmarks.ground import Ground
 from benchmarks.growth import Curve
 from benchmarks.http_cases import Measured
+from benchmarks.sagas import AT_ONCE_COUNT, Sagas
 from benchmarks.sides import CORE, FLOOR, ORM, OURS
 from benchmarks.startup import Started
 
@@ -74,6 +76,26 @@ def events_table(runs: Mapping[str, Sequence[Deliveries]]) -> str:
         lines.append(f"| {title} | {floor:,.0f}/s | **{ratio:.2f}** | {must} |")
     p95 = statistics.median(run.p95_ms for run in runs[OURS] if run.p95_ms is not None)
     return "\n".join([*lines, f"| p95 at 20/s | | {p95:.1f} ms | ≤ 10 ms |"])
+
+
+def sagas_table(measured: Sagas) -> str:
+    """Return purchases as a Markdown table, and a line about two hundred at once."""
+    lines = [
+        "| buyers at a time | purchases a second | median | p95 | CPU of the server |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {one.connections} | {one.rate:,.0f} | {one.p50_ms:.0f} ms | {one.p95_ms:.0f} ms | {one.cpu_ms:.1f} ms |"
+        for one in measured.purchases
+    ]
+    answered, ended, p95 = (
+        statistics.median(getattr(one, figure) for one in measured.rush)
+        for figure in ("answered_seconds", "ended_seconds", "p95_ms")
+    )
+    answers = sum((Counter(one.answers) for one in measured.rush), Counter[int]())
+    told = ", ".join(f"{count} of {status}" for status, count in sorted(answers.items()))
+    rush = f"{AT_ONCE_COUNT} at once for half as many seats: answered in {answered:.1f} s, p95 {p95 / 1000:.1f} s"
+    return "\n".join([*lines, "", f"{rush}, all ended after {ended:.1f} s; answers: {told}"])
 
 
 def modules_table(started: Sequence[Started]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from platform_core._declared import Declared
 from platform_core._discovery import KERNEL, Hooks, Plugin
 from platform_core._sagas import command_of
-from platform_core.declarations import Saga
+from platform_core.declarations import Saga, SagaStep
 from platform_core.domain import Command, Event
 from platform_core.errors import (
     ForbiddenInteraction,
@@ -45,6 +45,8 @@ class Checks:
             self._check_tasks(plugin, declared)
             for saga in declared.sagas:
                 self._check_saga(plugin, saga)
+            for hook, steps in declared.saga_steps.items():
+                self._check_contributed(plugin, hook, steps)
             self._check_migrations(plugin, declared)
         from platform_core._health import OWN_CHECKS
 
@@ -114,14 +116,37 @@ class Checks:
                 )
 
     def _check_saga(self, plugin: Plugin, saga: Saga) -> None:
-        names = [step.name for step in saga.steps]
-        if not names or len(set(names)) < len(names):
-            problem = f"the saga {saga.name} has no steps, or two of one name"
+        if not saga.steps and saga.hook is None:
+            problem = f"the saga {saga.name} has no steps"
+            self._fail(plugin, HookFailed(plugin.name, problem, "give it some, or a hook for others to"))
+        if saga.hook is not None and self._hooks.owner(saga.hook) != plugin.name:
+            problem = f"the saga {saga.name} takes steps by the hook {saga.hook}, which is not its own"
+            self._fail(plugin, HookFailed(plugin.name, problem, "publish it by register_hookspecs"))
+        self._check_steps(plugin, saga.name, saga.steps)
+
+    def _check_contributed(self, plugin: Plugin, hook: str, steps: Sequence[SagaStep]) -> None:
+        """What one module adds must not be another's reason to fail, and its name says whose it is."""
+        for step in steps:
+            if not step.name.startswith(f"{plugin.name}."):
+                problem = f"the step {step.name} that it adds by {hook} does not begin with its own name"
+                hint = f"call it {plugin.name}.{step.name.rpartition('.')[2]}"
+                self._fail(plugin, InvalidManifest(plugin.name, problem, hint))
+            if step.critical:
+                problem = (
+                    f"the step {step.name} that it adds by {hook} is critical: it would undo others' steps"
+                )
+                self._fail(plugin, HookFailed(plugin.name, problem, "declare it with critical=False"))
+        self._check_steps(plugin, hook, steps)
+
+    def _check_steps(self, plugin: Plugin, where: str, steps: Sequence[SagaStep]) -> None:
+        names = [step.name for step in steps]
+        if len(set(names)) < len(names):
+            problem = f"{where} has two steps of one name"
             self._fail(plugin, HookFailed(plugin.name, problem, "give each step a name of its own"))
-        for step in saga.steps:
+        for step in steps:
             for function in (step.action, step.compensation):
                 if function is not None:
-                    self._check_step(plugin, f"{saga.name}, step {step.name}", command_of(function))
+                    self._check_step(plugin, f"{where}, step {step.name}", command_of(function))
 
     def _check_step(self, plugin: Plugin, where: str, command: type[Command[Any]] | None) -> None:
         """Only what a module publishes may be executed by others' sagas, and only where the manifest says so."""

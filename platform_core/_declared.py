@@ -19,6 +19,7 @@ from platform_core.declarations import (
     Migrations,
     Permission,
     Saga,
+    SagaStep,
     Schedule,
     Seed,
     Services,
@@ -52,6 +53,7 @@ class Declared:
 
     Attributes:
         settings: its validated settings object, None when it has none.
+        saga_steps: what it contributes to others' sagas, by the hook it does so by.
     """
 
     settings: Any = None
@@ -60,6 +62,7 @@ class Declared:
     tasks: Sequence[Task] = ()
     schedules: Sequence[Schedule] = ()
     sagas: Sequence[Saga] = ()
+    saga_steps: dict[str, Sequence[SagaStep]] = field(default_factory=dict)
     permissions: Sequence[Permission] = ()
     routers: Sequence[Any] = ()
     migrations: Migrations | None = None
@@ -128,13 +131,16 @@ def collect(hooks: Hooks, source: Mapping[str, str]) -> dict[str, Declared]:
     for name, value in _returned(hooks, "register_tasks"):
         declared[name].tasks = [item for item in value if isinstance(item, Task)]
         declared[name].schedules = [item for item in value if isinstance(item, Schedule)]
+    for hook in sorted({saga.hook for one in declared.values() for saga in one.sagas if saga.hook}):
+        for name, value in _returned(hooks, hook, (SagaStep, True)):
+            declared[name].saga_steps[hook] = value
     hooks.settle()
     return declared
 
 
-def _returned(hooks: Hooks, hook: str) -> Iterator[tuple[str, Any]]:
+def _returned(hooks: Hooks, hook: str, returns: tuple[Any, bool] | None = None) -> Iterator[tuple[str, Any]]:
     """Yield what each plugin returned from `hook`; one that returned something else has failed."""
-    wanted, is_sequence = _RETURNS[hook]
+    wanted, is_sequence = returns or _RETURNS[hook]
     for name, value in hooks.collect(hook).items():
         if is_sequence and not isinstance(value, list | tuple):
             misfit: Any = value

@@ -488,6 +488,10 @@ class Hooks:
         """Active plugins in the order in which names are theirs."""
         return by_standing(self.active)
 
+    def owner(self, hook: str) -> str | None:
+        """Return which plugin publishes a hook; the kernel is one of them."""
+        return self._spec_owners.get(hook)
+
     def plugin(self, name: str) -> Plugin:
         """Return the plugin of that name, failed or not."""
         return next(plugin for plugin in self.plugins if plugin.name == name)

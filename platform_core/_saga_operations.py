@@ -201,68 +201,85 @@ class CompensateSaga(Command[None]):
 
 async def retry_saga(command: RetrySaga, uow: UnitOfWork, definitions: Definitions) -> None:
     """Handle `RetrySaga`."""
-    row, saga = await _known(command.saga_id, uow, definitions)
-    _change(uow, row, saga, moves.retried(store.read_run(row)), "retried")
+    run = await _Decision.about(command.saga_id, uow, definitions)
+    run.store(moves.retried(run.stands), "retried")
 
 
 async def skip_saga_step(command: SkipSagaStep, uow: UnitOfWork, definitions: Definitions) -> None:
     """Handle `SkipSagaStep`."""
-    row, saga = await _known(command.saga_id, uow, definitions)
-    _change(uow, row, saga, moves.skipped(saga, store.read_run(row)), "skipped")
+    run = await _Decision.about(command.saga_id, uow, definitions)
+    run.store(moves.skipped(run.saga, run.stands), "skipped")
 
 
 async def compensate_saga(command: CompensateSaga, uow: UnitOfWork, definitions: Definitions) -> None:
     """Handle `CompensateSaga`."""
-    row, saga = await _known(command.saga_id, uow, definitions)
-    _change(uow, row, saga, moves.taken_back(saga, store.read_run(row)), "compensation ordered")
+    run = await _Decision.about(command.saga_id, uow, definitions)
+    run.store(moves.taken_back(run.saga, run.stands), "compensation ordered")
 
 
 _ROW: Final = select(sagas).where(sagas.c.id == bindparam("saga_id"))
 
 
-async def _known(saga_id: UUID, uow: UnitOfWork, definitions: Definitions) -> tuple[Mapping[str, Any], Saga]:
-    row = await uow.fetch_one(_ROW, {"saga_id": saga_id})
-    if row is None:
-        raise NotFound("There is no such saga.")
-    saga = definitions.get(row["name"], row["definition"])
-    if saga is None:
-        raise SagaNotInstalled(f"No installed module has {row['name']} of version {row['definition']}.")
-    return row, saga
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """
+    What an operator decides about one run.
 
+    Attributes:
+        stands: how it stands before.
+    """
 
-def _change(uow: UnitOfWork, row: Mapping[str, Any], saga: Saga, run: moves.Run, what: str) -> None:
-    """Store how the run stands now, and take the lease from whoever has it; a step under way changes nothing more."""
-    assert isinstance(uow, SqlUnitOfWork)  # noqa: S101  # the kernel's own is no other
-    over = not run.is_going_on
-    uow.write(
-        update(sagas)
-        .where(sagas.c.id == row["id"], sagas.c.revision == row["revision"])
-        .values(
-            status=run.status,
-            steps=store.plain_steps(run),
-            revision=row["revision"] + 1,
-            updated_at=func.now(),
-            finished_at=func.now() if over else None,
-        ),
-        expect=1,
-        resource=("platform.saga", row["id"]),
-    )
-    lease = {
-        "status": "done" if over else "pending",
-        "attempts_count": 0,
-        "lease_token": None,
-        "last_error": None,
-        "available_at": func.now(),
-        "finished_at": func.now() if over else None,
-    }
-    context = {"actor_id": row["actor_id"] and str(row["actor_id"]), "correlation_id": row["correlation_id"]}
-    fresh = insert(deliveries).values(
-        id=row["id"], handler=saga.handler, command={}, context={**context, "label": "saga"}, **lease
-    )
-    # its delivery is purged some time after the saga has ended
-    uow.write(fresh.on_conflict_do_update(index_elements=["id"], set_=lease), expect=1)
-    label = uow.context.principal.user_id or uow.context.principal.label
-    uow.append(store.note(row["id"], what, detail=f"by {label}"))
+    uow: UnitOfWork
+    definitions: Definitions
+    row: Mapping[str, Any]
+    saga: Saga
+    stands: moves.Run
+
+    @classmethod
+    async def about(cls, saga_id: UUID, uow: UnitOfWork, definitions: Definitions) -> _Decision:
+        """Read the run; raises `NotFound`, `SagaNotInstalled`."""
+        row = await uow.fetch_one(_ROW, {"saga_id": saga_id})
+        if row is None:
+            raise NotFound("There is no such saga.")
+        stands = store.read_run(row)
+        saga = definitions.pinned(row["name"], row["definition"], stands.names)
+        if saga is None:
+            raise SagaNotInstalled(f"No installed module has {row['name']} of version {row['definition']}.")
+        return cls(uow, definitions, row, saga, stands)
+
+    def store(self, run: moves.Run, what: str) -> None:
+        """Make `run` what is stored, and take the lease from whoever has it: a step under way changes nothing more."""
+        uow, row, over = self.uow, self.row, not run.is_going_on
+        assert isinstance(uow, SqlUnitOfWork)  # noqa: S101  # the kernel's own is no other
+        uow.write(
+            update(sagas)
+            .where(sagas.c.id == row["id"], sagas.c.revision == row["revision"])
+            .values(
+                status=run.status,
+                steps=store.plain_steps(run),
+                revision=row["revision"] + 1,
+                updated_at=func.now(),
+                finished_at=func.now() if over else None,
+            ),
+            expect=1,
+            resource=("platform.saga", row["id"]),
+        )
+        lease = {
+            "handler": self.definitions.handler(self.saga, run),
+            "status": "done" if over else "pending",
+            "attempts_count": 0,
+            "lease_token": None,
+            "last_error": None,
+            "available_at": func.now(),
+            "finished_at": func.now() if over else None,
+        }
+        actor_id = row["actor_id"] and str(row["actor_id"])
+        context = {"actor_id": actor_id, "correlation_id": row["correlation_id"], "label": "saga"}
+        fresh = insert(deliveries).values(id=row["id"], command={}, context=context, **lease)
+        # its delivery is purged some time after the saga has ended
+        uow.write(fresh.on_conflict_do_update(index_elements=["id"], set_=lease), expect=1)
+        label = uow.context.principal.user_id or uow.context.principal.label
+        uow.append(store.note(row["id"], what, detail=f"by {label}"))
 
 
 router = Router()

@@ -160,6 +160,11 @@ sagas = Table(
     Index(
         "ix_sagas_status", "status", "id", postgresql_where=text("status NOT IN ('completed', 'compensated')")
     ),
+    Index(
+        "ix_sagas_finished_at",
+        "finished_at",
+        postgresql_where=text("status IN ('completed', 'compensated')"),
+    ),
     comment="Runs of sagas, each pinned to a version of its definition; the delivery of the same id is its lease.",
 )
 

@@ -29,7 +29,8 @@ from platform_core._migrations import DatabaseState, ModuleMigrations, module_mi
 from platform_core._module_operations import ModuleView, Registry
 from platform_core._outbox import Delivery, EventCodec
 from platform_core._pools import Pools
-from platform_core._sagas import Definitions, SagaRunner, UowSagas
+from platform_core._sagas import Contribution, Definitions, SagaRunner, UowSagas
+from platform_core._sagas.housekeeping import purge as purge_sagas
 from platform_core._start_marks import StartMarks, default_directory
 from platform_core._switches import Switchboard
 from platform_core._uow import SqlUnitOfWork
@@ -220,11 +221,7 @@ class Kernel:
         tasks = [
             (name, None, module) for module, declared in self.declared.items() for name in declared.task_names
         ]
-        sagas = [
-            (saga.handler, None, module)
-            for module, declared in self.declared.items()
-            for saga in declared.sagas
-        ]
+        sagas = [(name, None, module) for name, module in self.sagas.definitions.modules.items()]
         return [*events, *tasks, *sagas]
 
     def app(self, traffic: Traffic | None = None) -> FastAPI:
@@ -303,6 +300,13 @@ class Kernel:
                 lambda: purge_idempotency_keys(self.pools, self.settings.idempotency_hours),
             ),
             Chore("backlog", 15, backlog.look),
+            Chore(
+                "ended sagas",
+                600,
+                lambda: purge_sagas(
+                    self.pools.commands(KERNEL), retention_days=self.settings.saga_retention_days
+                ),
+            ),
         ]
         scheduler = Scheduler(
             self.settings, self.pools, self.clock, schedules, self._ring, chores, self.switches.off
@@ -447,7 +451,15 @@ class Kernel:
         )
 
     def _definitions(self) -> Definitions:
-        return Definitions(saga for declared in self.declared.values() for saga in declared.sagas)
+        return Definitions(
+            [(module, saga) for module, declared in self.declared.items() for saga in declared.sagas],
+            [
+                Contribution(module, hook, step)
+                for module, declared in self.declared.items()
+                for hook, steps in declared.saga_steps.items()
+                for step in steps
+            ],
+        )
 
     def _plan_messages(
         self,

@@ -194,6 +194,8 @@ class SagaStep:
         compensation_retry: of the compensation; after its last attempt it waits for an operator.
         timeout_seconds: an attempt is cut off after this.
         critical: a refusal takes everything before it back; otherwise the saga notes it and goes on.
+        rank: of a step that is contributed to another module's saga: lower ones come first, equal ones in the order of
+            their plugins.
     """
 
     name: str
@@ -203,6 +205,7 @@ class SagaStep:
     compensation_retry: Retry = Retry(attempts_count=20)
     timeout_seconds: float = 30.0
     critical: bool = True
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,11 +219,15 @@ class Saga:
     Attributes:
         name: stable: `orders.purchase`.
         steps: in order; they are taken back in reverse.
+        hook: that the same plugin publishes, by which every plugin may contribute steps; they come after these. A run
+            keeps the list that it began with, whatever is installed or removed meanwhile: each step is taken by workers
+            that have the contributor, and waits for them.
     """
 
     name: str
     version: int = 1
-    steps: Sequence[SagaStep]
+    steps: Sequence[SagaStep] = ()
+    hook: str | None = None
 
     @property
     def handler(self) -> str:

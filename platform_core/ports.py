@@ -103,6 +103,8 @@ class Sagas(Protocol):
         """
         Store a new run of the newest version of a saga; its first step is taken after the commit.
 
+        A saga that has no steps, because nobody contributes any, is over before it begins: nothing is stored.
+
         Args:
             name: as `register_sagas` declares it.
             saga_id: a second run with the same one is refused by the database.

@@ -292,6 +292,12 @@ class KernelSettings(BaseModel):
         alias="PLATFORM_DELIVERY_RETENTION_DAYS",
         description="Finished deliveries are deleted after this; events stay.",
     )
+    saga_retention_days: float = Field(
+        90,
+        gt=0,
+        alias="PLATFORM_SAGA_RETENTION_DAYS",
+        description="Sagas that ended are deleted after this, with their timelines; those that wait for somebody stay.",
+    )
     orphan_seconds: float = Field(
         600,
         gt=0,

@@ -61,6 +61,7 @@ KERNEL_ROOMS: Final = (
     "context",
     "security",
     "ports",
+    "money",
     "errors",
     "domain",
 )
@@ -106,9 +107,9 @@ OUTSIDE_WORLD: Final = (
 """Parts of the standard library a domain has no business with: it stays true without a computer."""
 
 FACES: Final = {
-    "contracts": {"domain", "errors"},
-    "domain": {"domain", "errors"},
-    "application": {"domain", "errors", "ports", "security"},
+    "contracts": {"domain", "errors", "money"},
+    "domain": {"domain", "errors", "money"},
+    "application": {"domain", "errors", "money", "ports", "security"},
 }
 """The kernel rooms that a plugin's inner rooms may import themselves."""
 
@@ -186,7 +187,7 @@ def kernel_contracts(kernel: Package, plugins: Sequence[Package]) -> Iterator[di
             "source_modules": [kernel.name],
             "forbidden_modules": [plugin.name for plugin in plugins],
         }
-    if pure := kernel.having(("domain", "errors", "ports")):
+    if pure := kernel.having(("domain", "errors", "money", "ports")):
         yield {
             "name": "Kernel: the shared domain knows no vendor",
             "type": "forbidden",

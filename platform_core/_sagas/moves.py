@@ -70,6 +70,10 @@ class Run:
     steps: tuple[Step, ...]
 
     @property
+    def names(self) -> list[str]:
+        return [step.name for step in self.steps]
+
+    @property
     def is_going_on(self) -> bool:
         return self.status in (RUNNING, COMPENSATING)
 

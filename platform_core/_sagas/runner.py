@@ -123,18 +123,22 @@ class SagaRunner:
         return run.status in (moves.COMPLETED, moves.COMPENSATED)
 
     async def _carry_on(self, stored: Stored, pace: _Pace) -> tuple[moves.Run, DomainError | None]:
-        saga = self.definitions.get(stored.name, stored.definition)
-        if saga is None or [step.name for step in saga.steps] != [step.name for step in stored.run.steps]:
+        saga = self.definitions.pinned(stored.name, stored.definition, stored.run.names)
+        if saga is None:
             raise Unparsable(
                 f"no installed module has the saga {stored.name}@{stored.definition} that it began as"
             )
         refusal: DomainError | None = None
         while (move := moves.next_move(saga, stored.run)) is not None:
+            if self.definitions.handler(saga, stored.run) not in self.definitions.by_handler:
+                raise Unparsable(f"no installed module has its step {move.step.name}")
             attempt = _Attempt(self, saga, stored, move, pace)
             run = await attempt.make()
             refusal = refusal or attempt.refusal
             stored = replace(stored, run=run, revision=stored.revision + 1)
             if not attempt.lease.is_kept:
+                if attempt.is_handed_on:
+                    self._ring([stored.id])
                 break
             await asyncio.sleep(attempt.pause)
         if not stored.run.is_going_on:
@@ -164,6 +168,7 @@ class _Attempt:
         refusal: with which the action of a critical step said no.
         lease: what became of it.
         pause: seconds until the next attempt at the same.
+        is_handed_on: the next step is one of a module that this process does not have.
     """
 
     def __init__(self, runner: SagaRunner, saga: Saga, stored: Stored, move: moves.Move, pace: _Pace) -> None:
@@ -173,6 +178,7 @@ class _Attempt:
         self.refusal: DomainError | None = None
         self.lease = Lease(0)
         self.pause = 0.0
+        self.is_handed_on = False
 
     async def make(self) -> moves.Run:
         """
@@ -243,9 +249,15 @@ class _Attempt:
         detail: str | None = None,
         error: str | None = None,
     ) -> None:
-        self._run, self.lease = run, self._pace.lease(self.pause, error)
+        definitions = self._runner.definitions
+        handler = definitions.handler(self._saga, run)
+        self.is_handed_on = handler not in definitions.by_handler
+        self._run = run
+        self.lease = Lease(0, is_kept=False) if self.is_handed_on else self._pace.lease(self.pause, error)
         step = self._move.step.name
-        for write in store.carried_on(self._stored, run, self.lease, step=step, what=what, detail=detail):
+        for write in store.carried_on(
+            self._stored, run, self.lease, handler=handler, step=step, what=what, detail=detail
+        ):
             uow.append(write)
 
     def _what(self, happened: str) -> str:

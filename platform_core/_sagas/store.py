@@ -53,11 +53,12 @@ _CARRY_ON: Final = (
 )
 _HELD: Final = " WHERE id = %(id)s AND lease_token = %(token)s"
 _KEEP: Final = (
-    "UPDATE platform.deliveries SET attempts_count = 1,"
+    "UPDATE platform.deliveries SET attempts_count = 1, handler = %(handler)s,"
     " available_at = GREATEST(available_at, now() + make_interval(secs => %(seconds)s))"
 )
 _RELEASE: Final = (
     "UPDATE platform.deliveries SET lease_token = NULL, attempts_count = 0, last_error = %(error)s,"
+    " handler = %(handler)s,"
     " available_at = now() + make_interval(secs => %(seconds)s)"
 )
 _FINISH: Final = """
@@ -126,11 +127,23 @@ def read_run(row: Mapping[str, Any]) -> moves.Run:
 
 
 def carried_on(
-    stored: Stored, run: moves.Run, lease: Lease, *, step: str | None, what: str, detail: str | None = None
+    stored: Stored,
+    run: moves.Run,
+    lease: Lease,
+    *,
+    handler: str,
+    step: str | None,
+    what: str,
+    detail: str | None = None,
 ) -> list[Write]:
-    """Return the writes that make `run` what is stored, and keep, release or finish the lease."""
+    """
+    Return the writes that make `run` what is stored, and keep, release or finish the lease.
+
+    Args:
+        handler: that takes the next step.
+    """
     lost = LeaseLost(f"saga {stored.id} was carried on by somebody else")
-    values = {"id": stored.id, "token": stored.token, "seconds": lease.seconds}
+    values = {"id": stored.id, "token": stored.token, "seconds": lease.seconds, "handler": handler}
     if not run.is_going_on:
         sql = _FINISH
     elif lease.is_kept:
@@ -184,20 +197,24 @@ class UowSagas:
     def start(
         self, name: str, *, saga_id: UUID, data: Mapping[str, Any] | None = None, followed: bool = False
     ) -> None:
-        saga = self._definitions().newest(name)
-        context = self._uow.context
+        definitions = self._definitions()
+        saga = definitions.newest(name)
+        if not saga.steps:
+            return
+        run, context = moves.begun(saga), self._uow.context
         begun = {
             "id": saga_id,
             "name": saga.name,
             "definition": saga.version,
-            "steps": dumps(moves.begun(saga).steps),
+            "steps": dumps(run.steps),
             "data": dumps(data or {}),
             "actor": context.principal.user_id,
             "correlation": context.correlation_id,
         }
         self._uow.append(Write(_BEGIN, begun))
         self._uow.append(note(saga_id, "started"))
-        self._uow.enqueue(saga_id, saga.handler, {}, after_seconds=FOLLOWED_SECONDS if followed else 0)
+        wait = FOLLOWED_SECONDS if followed else 0
+        self._uow.enqueue(saga_id, definitions.handler(saga, run), {}, after_seconds=wait)
 
 
 def plain(result: Any) -> Any:

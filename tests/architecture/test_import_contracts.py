@@ -92,7 +92,7 @@ BREACHES = {
     "the kernel's database room in a use case": Breach(
         "application",
         "from platform_core.db import Reads",
-        {VENDORS, "intruder.application: sees domain, errors, ports, security of the kernel"},
+        {VENDORS, "intruder.application: sees domain, errors, money, ports, security of the kernel"},
         "intruder.application -> platform_core.db",
     ),
     "the kernel's engine room": Breach(

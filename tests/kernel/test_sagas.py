@@ -401,8 +401,8 @@ async def test_a_run_keeps_the_version_that_it_began_with(
 
     old = await plan(p)
     both = [
-        *p.kernel.sagas.definitions.by_handler.values(),
-        Saga(name="voyage.trip", version=2, steps=[SagaStep(name="flight", action=book_flight)]),
+        *(("voyage", saga) for saga in p.kernel.sagas.definitions.by_handler.values()),
+        ("voyage", Saga(name="voyage.trip", version=2, steps=[SagaStep(name="flight", action=book_flight)])),
     ]
     monkeypatch.setattr(p.kernel.sagas, "definitions", Definitions(both))
     new = await plan(p)

@@ -101,7 +101,7 @@ async def create_course(command: CreateCourse, courses: CourseRepository, clock:
         id=course.id,
         title=course.title,
         description=course.description,
-        price=Money(round(course.price_amount, 2), course.price_currency),
+        price=course.price,
         capacity=course.capacity,
         seats_taken=0,
         created_at=course.created_at,

@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
 from uuid import UUID
 
 from courses.contracts import CourseCreated, EnrolmentWithdrawn, StudentEnrolled
 from platform_core.domain import Aggregate, Money
-from platform_core.errors import InvalidInput
-
-HIGHEST_PRICE: Final = Decimal("9999999999.99")
-"""What `numeric(12, 2)` holds."""
+from platform_core.money import checked, exact
 
 
 @dataclass(eq=False, kw_only=True)
@@ -22,7 +18,7 @@ class Course(Aggregate):
     Something to learn, for a price.
 
     Attributes:
-        price_amount: with two decimals at most, and never negative.
+        price_amount: with the decimals of its currency, and never negative.
         capacity: seats; None is as many as want one.
     """
 
@@ -49,7 +45,7 @@ class Course(Aggregate):
         Raises:
             InvalidInput: nobody can pay such a price.
         """
-        check_price(price)
+        price = checked(price, "price")
         course = cls(
             id=course_id,
             title=title,
@@ -65,15 +61,7 @@ class Course(Aggregate):
 
     @property
     def price(self) -> Money:
-        return Money(self.price_amount, self.price_currency)
-
-
-def check_price(price: Money) -> None:
-    """Insist on an amount that can be paid: not negative, two decimals at most; raises `InvalidInput`."""
-    if not 0 <= price.amount <= HIGHEST_PRICE:
-        raise InvalidInput.of("price/amount", f"is between 0 and {HIGHEST_PRICE}", "out_of_range")
-    if price.amount != round(price.amount, 2):
-        raise InvalidInput.of("price/amount", "has two decimals at most", "too_precise")
+        return exact(self.price_amount, self.price_currency)
 
 
 @dataclass(eq=False, kw_only=True)

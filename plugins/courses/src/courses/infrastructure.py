@@ -27,7 +27,8 @@ from courses.application import GetCourse, ListCourses, ListEnrolments
 from courses.contracts import AlreadyEnrolled, CourseFull, CourseId, CourseNotFound, CourseView, EnrolmentView
 from courses.domain import Course, Enrolment
 from platform_core.db import AggregateMap, Reads, Repository, aggregate_columns, module_metadata
-from platform_core.domain import Money, Page
+from platform_core.domain import Page
+from platform_core.money import exact
 from platform_core.security import Principal
 
 METADATA: Final = module_metadata("courses")
@@ -40,7 +41,7 @@ courses = Table(
     *aggregate_columns(),
     Column("title", Text, nullable=False),
     Column("description", Text),
-    Column("price_amount", Numeric(12, 2), nullable=False),
+    Column("price_amount", Numeric, nullable=False),
     Column("price_currency", Text, nullable=False),
     Column("capacity", Integer),
     Column("seats_taken", Integer, nullable=False, server_default="0"),
@@ -176,4 +177,4 @@ async def list_enrolments(query: ListEnrolments, reads: Reads, principal: Princi
 
 def _course(row: Mapping[str, Any]) -> CourseView:
     plain = {name: row[name] for name in CourseView.__dataclass_fields__ if name != "price"}
-    return CourseView(**plain, price=Money(row["price_amount"], row["price_currency"]))
+    return CourseView(**plain, price=exact(row["price_amount"], row["price_currency"]))

@@ -15,25 +15,43 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ID, STUDENT = UUID(int=1), UUID(int=2)
 
 
-def course(amount: str) -> Course:
-    price = Money(Decimal(amount), "EUR")
+def course(amount: str, currency: str = "EUR") -> Course:
+    price = Money(Decimal(amount), currency)
     return Course.create(ID, title="Maps", description=None, price=price, capacity=3, now=NOW)
 
 
-@pytest.mark.parametrize("amount", ["0", "0.01", "49.9", "49.90", "49.900", "9999999999.99"])
-def test_a_price_that_can_be_paid(amount: str) -> None:
-    assert course(amount).price == Money(Decimal(amount), "EUR")
-    assert course(amount).release_events() == [CourseCreated(course_id=ID, title="Maps")]
+@pytest.mark.parametrize(
+    ("amount", "currency", "shown"),
+    [
+        *(("0", "EUR", "0.00"), ("49.9", "EUR", "49.90"), ("49.900", "EUR", "49.90")),
+        *(
+            ("4900", "JPY", "4900"),
+            ("4900.0", "JPY", "4900"),
+            ("4.9", "KWD", "4.900"),
+            ("4.905", "KWD", "4.905"),
+        ),
+    ],
+)
+def test_a_price_has_the_decimals_of_its_currency(amount: str, currency: str, shown: str) -> None:
+    one = course(amount, currency)
+    assert (str(one.price.amount), one.price.currency) == (shown, currency)
+    assert one.release_events() == [CourseCreated(course_id=ID, title="Maps")]
 
 
 @pytest.mark.parametrize(
-    ("amount", "code"),
-    [("-0.01", "out_of_range"), ("10000000000", "out_of_range"), ("0.001", "too_precise")],
+    ("amount", "currency", "field", "code"),
+    [
+        ("-0.01", "EUR", "amount", "too_small"),
+        ("1000000000000", "EUR", "amount", "too_large"),
+        ("0.001", "EUR", "amount", "too_many_decimals"),
+        ("0.5", "JPY", "amount", "too_many_decimals"),
+        ("1", "XXX", "currency", "unknown_currency"),
+    ],
 )
-def test_a_price_that_nobody_can_pay(amount: str, code: str) -> None:
+def test_a_price_that_nobody_can_pay(amount: str, currency: str, field: str, code: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        course(amount)
-    assert [(field.pointer, field.code) for field in refused.value.fields] == [("/body/price/amount", code)]
+        course(amount, currency)
+    assert [(one.pointer, one.code) for one in refused.value.fields] == [(f"/body/price/{field}", code)]
 
 
 def test_a_seat_is_taken_and_given_back() -> None:

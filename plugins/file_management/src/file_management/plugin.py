@@ -16,6 +16,7 @@ from file_management.application import (
     folders,
     housekeeping,
     intake,
+    onboarding,
     ports,
     processing,
     queries,
@@ -42,6 +43,7 @@ from platform_core.declarations import (
     HealthCheck,
     Migrations,
     Retry,
+    SagaStep,
     Schedule,
     Seed,
     Services,
@@ -100,6 +102,7 @@ def register_services() -> Services:
             folders.CreateFolder: folders.create_folder,
             folders.UpdateFolder: folders.update_folder,
             folders.DeleteFolder: folders.delete_folder,
+            onboarding.PrepareWorkspace: onboarding.prepare_workspace,
             sharing.ShareFile: sharing.share_file,
             sharing.UnshareFile: sharing.unshare_file,
             uploads.BeginUpload: uploads.begin_upload,
@@ -181,6 +184,11 @@ def file_scanners() -> Sequence[FileScanner]:
 @hookimpl
 def file_processors() -> Sequence[FileProcessor]:
     return [FileProcessor(name="thumbnails", adapter=Thumbnails, wants=WANTED.__contains__)]
+
+
+@hookimpl
+def onboarding_steps() -> Sequence[SagaStep]:
+    return [SagaStep(name="file_management.workspace", action=onboarding.workspace, critical=False)]
 
 
 # ── People hear of their files where notification is installed, too ──────────────────────────────

@@ -33,6 +33,13 @@ class FileManagementSettings(BaseModel):
     upload_expires_hours: float = Field(
         24, gt=0, description="A resumable upload that got no bytes for so long is given up."
     )
+    workspace_folder: str = Field(
+        "Workspace",
+        min_length=1,
+        max_length=255,
+        description="What the folder is called that everybody who registers finds.",
+    )
+    onboarding: bool = Field(True, description="Whether everybody who registers finds a folder.")
     scan_timeout_seconds: float = Field(
         30, gt=0, le=300, description="A scanner that takes longer counts as away."
     )

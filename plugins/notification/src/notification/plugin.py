@@ -39,6 +39,7 @@ from notification.application.notify import (
     notify_recipients,
     notify_requested,
 )
+from notification.application.onboarding import READY, Welcome, welcome, welcoming
 from notification.application.ports import (
     AddressBook,
     Channels,
@@ -114,6 +115,7 @@ from platform_core.declarations import (
     Migrations,
     Permission,
     Retry,
+    SagaStep,
     Schedule,
     Seed,
     Services,
@@ -128,6 +130,7 @@ from platform_core.outbound import Outbound
 from platform_core.ports import Clock
 from platform_core.settings import KernelSettings
 from user_management import UserDeleted
+from user_management.hookspecs import WELCOME
 
 
 @hookimpl
@@ -168,6 +171,7 @@ def register_services() -> Services:
             SendText: send_email,
             ReleaseHeldEmails: release_held_emails,
             Announce: announce,
+            Welcome: welcome,
             NotifyRecipients: notify_recipients,
             MarkRead: mark_read,
             MarkAllRead: mark_all_read,
@@ -293,7 +297,7 @@ def notification_channels() -> Sequence[NotificationChannel]:
 
 @hookimpl
 def notification_kinds() -> Sequence[NotificationKind]:
-    return [*ACCOUNT_KINDS, ANNOUNCEMENT, DIGEST]
+    return [*ACCOUNT_KINDS, ANNOUNCEMENT, DIGEST, READY]
 
 
 @hookimpl
@@ -303,6 +307,11 @@ def notification_templates() -> Sequence[TemplateSource]:
         *hookspecs.read_templates(folder, module="user_management"),
         *hookspecs.read_templates(folder / "own", module="notification"),
     ]
+
+
+@hookimpl
+def onboarding_steps() -> Sequence[SagaStep]:
+    return [SagaStep(name="notification.welcome", action=welcoming, critical=False, rank=WELCOME)]
 
 
 async def check_mail(channel: SmtpChannel) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 from orders.contracts import OrderCompleted, OrderConfirmed, OrderFailed, OrderPlaced, OrderRefunded
 from platform_core.domain import Aggregate, Money
 from platform_core.errors import DomainError, Kind, NotFound, Unavailable
+from platform_core.money import exact
 
 PROCESSING: Final = "processing"
 COMPLETED: Final = "completed"
@@ -84,7 +85,7 @@ class Order(Aggregate):
 
     @property
     def price(self) -> Money:
-        return Money(self.price_amount, self.price_currency)
+        return exact(self.price_amount, self.price_currency)
 
     def pay(self, reference: str, now: datetime) -> None:
         """The gateway took the payment."""
@@ -115,7 +116,7 @@ class Order(Aggregate):
                 buyer_id=self.buyer_id,
                 course_id=self.course_id,
                 course_title=self.course_title,
-                amount=str(self.price_amount),
+                amount=str(self.price.amount),
                 currency=self.price_currency,
             )
         )

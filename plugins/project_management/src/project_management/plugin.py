@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from platform_core import hookimpl
 from platform_core.declarations import (
     Migrations,
+    SagaStep,
     Seed,
     Services,
     Subscription,
@@ -23,6 +24,8 @@ from project_management.application import (
     comments,
     demo,
     members,
+    offboarding,
+    onboarding,
     planning,
     ports,
     projects,
@@ -34,12 +37,18 @@ from project_management.contracts import EVENTS
 from project_management.infrastructure import reads, repositories, tables, timeline
 from project_management.infrastructure.attached_files import AttachedFiles
 from project_management.seeds import SEEDS
+from project_management.settings import ProjectManagementSettings
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
 
 _HAS_FILES: Final = importlib.util.find_spec("file_management") is not None
 _HAS_NOTIFICATION: Final = importlib.util.find_spec("notification") is not None
+
+
+@hookimpl
+def register_settings() -> type[ProjectManagementSettings]:
+    return ProjectManagementSettings
 
 
 @hookimpl
@@ -76,6 +85,8 @@ def register_services() -> Services:
             planning.RecordExpense: planning.record_expense,
             planning.SetMilestone: planning.set_milestone,
             demo.EnsureProject: demo.ensure_project,
+            onboarding.PrepareProject: onboarding.prepare_project,
+            offboarding.LeaveProjects: offboarding.leave_projects,
             **_file_commands(),
         },
         queries={
@@ -128,6 +139,16 @@ def register_event_handlers() -> Sequence[Subscription]:
 @hookimpl
 def register_seeds() -> Sequence[Seed]:
     return SEEDS
+
+
+@hookimpl
+def onboarding_steps() -> Sequence[SagaStep]:
+    return [SagaStep(name="project_management.project", action=onboarding.first_project, critical=False)]
+
+
+@hookimpl
+def offboarding_steps() -> Sequence[SagaStep]:
+    return [SagaStep(name="project_management.handover", action=offboarding.leaving, critical=False)]
 
 
 # ── Files can be attached where file_management is installed, too ────────────────────────────────

@@ -1,4 +1,6 @@
-"""The facade of user management: what other modules may import, and nothing else."""
+"""
+The facade of user management: what other modules may import. Its extension points are in `user_management.hookspecs`.
+"""
 
 from user_management.contracts import (
     EmailVerificationRequested,
@@ -6,6 +8,7 @@ from user_management.contracts import (
     MailLinks,
     PasswordChanged,
     PasswordResetRequested,
+    Prepared,
     RoleAssigned,
     RoleId,
     RoleRevoked,
@@ -31,6 +34,7 @@ __all__ = [
     "MailLinks",
     "PasswordChanged",
     "PasswordResetRequested",
+    "Prepared",
     "RoleAssigned",
     "RoleId",
     "RoleRevoked",

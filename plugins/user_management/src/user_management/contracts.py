@@ -88,6 +88,18 @@ class RoleView:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """
+    What a step of the onboarding has made for somebody.
+
+    Attributes:
+        name: as people see it.
+    """
+
+    name: str
+
+
 # ── Published events ─────────────────────────────────────────────────────────────────────────────
 
 

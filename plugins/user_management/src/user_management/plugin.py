@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from platform_core import hookimpl
 from platform_core.declarations import (
     Migrations,
     Permission,
+    Saga,
     Schedule,
     Seed,
     Services,
@@ -18,6 +20,7 @@ from platform_core.declarations import (
     per_application,
     per_unit_of_work,
 )
+from user_management import hookspecs
 from user_management.application import accounts, credentials, ports, queries, roles, sessions
 from user_management.contracts import MailLinks, UserDirectory
 from user_management.domain import PasswordPolicy
@@ -28,6 +31,11 @@ from user_management.settings import UserManagementSettings
 if TYPE_CHECKING:
     import typer
     from fastapi import APIRouter
+
+
+@hookimpl
+def register_hookspecs() -> ModuleType:
+    return hookspecs
 
 
 @hookimpl
@@ -130,6 +138,14 @@ def register_tasks() -> Sequence[Task | Schedule]:
         Schedule(
             name="user_management.purge_logins", every=timedelta(hours=1), command=sessions.PurgeLogins()
         ),
+    ]
+
+
+@hookimpl
+def register_sagas() -> Sequence[Saga]:
+    return [
+        Saga(name=accounts.ONBOARDING, hook="onboarding_steps"),
+        Saga(name=accounts.OFFBOARDING, hook="offboarding_steps"),
     ]
 
 

@@ -109,6 +109,10 @@ class FolderRepository(Protocol):
         """Load one of somebody's; raises `FolderNotFound`."""
         ...
 
+    async def find_in_root(self, owner_id: UUID, name: str) -> Folder | None:
+        """Load somebody's folder of this name that lies in no other."""
+        ...
+
     async def hold_tree(self, owner_id: UUID) -> None:
         """Let nobody else change the shape of somebody's tree until the commit."""
         ...

@@ -215,6 +215,11 @@ class SqlFolderRepository(Repository[Folder]):
             raise FolderNotFound
         return folder
 
+    async def find_in_root(self, owner_id: UUID, name: str) -> Folder | None:
+        return await self.find(
+            folders.c.owner_id == owner_id, folders.c.parent_id.is_(None), folders.c.name == name
+        )
+
     async def hold_tree(self, owner_id: UUID) -> None:
         await self.uow.begin()
         await self.uow.fetch_one(

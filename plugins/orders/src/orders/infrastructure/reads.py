@@ -12,7 +12,8 @@ from orders.contracts import OrderDetailView, OrderView, StepView
 from orders.domain import OrderNotFound
 from orders.infrastructure.tables import orders
 from platform_core.db import Reads, sagas
-from platform_core.domain import Money, Page
+from platform_core.domain import Page
+from platform_core.money import exact
 from platform_core.security import Principal
 
 _STATUS: Final = case(
@@ -60,5 +61,5 @@ async def list_orders(query: ListOrders, reads: Reads, principal: Principal) -> 
 
 def _order(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in _PLAIN} | {
-        "amount": Money(row["price_amount"], row["price_currency"])
+        "amount": exact(row["price_amount"], row["price_currency"])
     }

@@ -18,7 +18,7 @@ orders = Table(
     Column("buyer_id", Uuid, nullable=False),
     Column("course_id", Uuid, nullable=False),
     Column("course_title", Text, nullable=False),
-    Column("price_amount", Numeric(12, 2), nullable=False),
+    Column("price_amount", Numeric, nullable=False),
     Column("price_currency", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("payment_token", Text),

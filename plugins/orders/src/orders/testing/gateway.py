@@ -61,6 +61,7 @@ class DevelopmentGateway:
     Attributes:
         app: the ASGI application.
         ledger: every entry, in order.
+        asked: the key of every payment that somebody wanted, as often as they did.
         is_away: everything is answered by 503.
         loses_answers: so many payments more are taken and then answered by 500.
         refuses_refunds: so many refunds more are answered by 503, and nothing is given back.
@@ -70,6 +71,7 @@ class DevelopmentGateway:
     def __init__(self, directory: Path | None = None) -> None:
         self._path = directory / "ledger.jsonl" if directory else None
         self.ledger: list[Entry] = _load(self._path)
+        self.asked: list[str] = []
         self.is_away = False
         self.loses_answers = 0
         self.refuses_refunds = 0
@@ -96,6 +98,7 @@ class DevelopmentGateway:
         key, body = request.headers.get("Idempotency-Key"), await request.json()
         if key is None:
             return JSONResponse({"problem": "a payment needs an Idempotency-Key"}, 400)
+        self.asked.append(key)
         if self.is_away or body["token"] == "tok_unreachable":  # noqa: S105  # no secret, a word of this program
             return JSONResponse({"problem": "the bank does not answer"}, 503)
         if key not in self._under_way and not self.entries(key):

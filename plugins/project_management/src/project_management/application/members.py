@@ -67,7 +67,7 @@ async def add_member(
         project_id=opened.project.id, user_id=person.id, role=command.member.role, joined_at=clock.now()
     )
     members.add(member)
-    _emit(
+    emit(
         outbox,
         MemberAdded(
             project_id=opened.project.id,
@@ -107,7 +107,7 @@ async def change_role(
         owners = await _owners_who_can_act(member.project_id, members, directory)
         opened.project.release_owner(member.user_id, owners, now)
     members.change_role(member, command.role)
-    _emit(
+    emit(
         outbox,
         MemberRoleChanged(
             project_id=member.project_id, user_id=member.user_id, before=member.role, after=command.role
@@ -141,7 +141,7 @@ async def remove_member(
         owners = await _owners_who_can_act(member.project_id, members, directory)
         opened.project.release_owner(member.user_id, owners, now)
     members.remove(member, now)
-    _emit(
+    emit(
         outbox,
         MemberRemoved(project_id=member.project_id, user_id=member.user_id, removed_by=access.user_id),
     )
@@ -174,5 +174,6 @@ def _require_owner_for(role: Role, opened: OpenedProject) -> None:
         raise OwnersOnly
 
 
-def _emit(outbox: Outbox, event: MemberAdded | MemberRoleChanged | MemberRemoved) -> None:
+def emit(outbox: Outbox, event: MemberAdded | MemberRoleChanged | MemberRemoved) -> None:
+    """Let it be known, as something that happened to the project."""
     outbox.emit(event, aggregate_type=AGGREGATE, aggregate_id=event.project_id)

@@ -9,11 +9,12 @@ from typing import Annotated
 from annotated_types import Len
 
 from platform_core.domain import Command, Money, body, new_id
+from platform_core.money import exact
 from platform_core.ports import Clock
 from project_management.application.access import Access
 from project_management.application.ports import ExpenseRepository, MilestoneRepository
 from project_management.contracts import ExpenseView, MilestoneView, ProjectId
-from project_management.domain import Expense, Milestone, Right, exact
+from project_management.domain import Expense, Milestone, Right
 
 
 @body

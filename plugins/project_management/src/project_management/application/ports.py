@@ -79,6 +79,10 @@ class ProjectRepository(Protocol):
         """Return what is derived for one."""
         ...
 
+    async def get_all(self, project_ids: Iterable[UUID]) -> Sequence[Project]:
+        """Load those of the projects that exist."""
+        ...
+
     async def find_named(self, owner_id: UUID, name: str) -> Project | None:
         """Load somebody's project of this name, the oldest where there are several."""
         ...
@@ -93,6 +97,10 @@ class MemberRepository(Protocol):
 
     async def owners(self, project_id: UUID) -> Sequence[Membership]:
         """Return the owners, the longest first."""
+        ...
+
+    async def beside(self, user_id: UUID) -> Sequence[Membership]:
+        """Return everybody in every project that somebody is in, themselves included."""
         ...
 
     def add(self, membership: Membership) -> None:

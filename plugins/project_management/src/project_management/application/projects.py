@@ -10,12 +10,13 @@ from annotated_types import Len
 from typing_extensions import TypedDict
 
 from platform_core.domain import Command, Money, body, new_id
+from platform_core.money import exact
 from platform_core.ports import Clock
 from platform_core.security import Principal
 from project_management.application.access import Access
 from project_management.application.ports import Figures, MemberRepository, ProjectRepository
 from project_management.contracts import ProjectId, ProjectStatus, ProjectView
-from project_management.domain import OWNER, Membership, Project, Right, exact
+from project_management.domain import OWNER, Membership, Project, Right
 
 Name = Annotated[str, Len(1, 200)]
 Text = Annotated[str, Len(0, 20_000)]

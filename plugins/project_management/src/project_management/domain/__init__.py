@@ -24,9 +24,8 @@ from project_management.domain.errors import (
     UnknownUser,
 )
 from project_management.domain.mentions import mentioned
-from project_management.domain.money import exact
 from project_management.domain.projects import Project
-from project_management.domain.roles import OWNER, Membership, Right
+from project_management.domain.roles import OWNER, Membership, Right, heir
 from project_management.domain.specs import assignable_in, holding, visible_to
 from project_management.domain.tasks import Task
 from project_management.domain.workflow import CANCELLED, DONE
@@ -63,7 +62,7 @@ __all__ = [
     "TimeEntry",
     "UnknownUser",
     "assignable_in",
-    "exact",
+    "heir",
     "holding",
     "mentioned",
     "visible_to",

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from platform_core.domain import Aggregate, Money
 from platform_core.errors import InvalidInput
+from platform_core.money import checked, exact
 from project_management.contracts import (
     ProjectCreated,
     ProjectDeleted,
@@ -19,7 +20,6 @@ from project_management.contracts import (
     ProjectUpdated,
 )
 from project_management.domain.errors import CurrencyMismatch, LastOwner
-from project_management.domain.money import checked, exact
 from project_management.domain.roles import Membership
 from project_management.domain.texts import named
 

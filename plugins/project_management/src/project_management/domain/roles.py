@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -70,3 +70,17 @@ class Membership:
         """
         if not self.may(right):
             raise RoleTooLow(f"Your role in this project is {self.role}; it does not let you {right.value}.")
+
+
+def heir(members: Iterable[Membership], working: Container[UUID]) -> Membership | None:
+    """
+    Return who answers for a project when its owner has gone: whose role may most, and of those who joined first.
+
+    Args:
+        working: accounts that can log in; any of them comes before everybody else, who may be let in again.
+    """
+    return max(
+        sorted(members, key=lambda member: (member.joined_at, member.user_id)),
+        key=lambda member: (member.user_id in working, len(RIGHTS[member.role])),
+        default=None,
+    )

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from platform_core.db import Reads, where
 from platform_core.domain import Page, PageRequest
+from platform_core.money import exact
 from platform_core.security import Principal
 from project_management.application import queries
 from project_management.contracts import (
@@ -45,7 +46,6 @@ from project_management.domain import (
     Right,
     TaskNotFound,
     assignable_in,
-    exact,
     visible_to,
 )
 from project_management.infrastructure.derived import PROGRESS, SPENT, SPENT_MINUTES

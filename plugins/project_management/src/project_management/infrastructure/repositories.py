@@ -99,6 +99,9 @@ class SqlProjectRepository(Repository[Project]):
         row = await self.uow.fetch_one(self._FIGURES, {"project": project_id})
         return Figures(row["spent"], row["progress"]) if row else Figures()
 
+    async def get_all(self, project_ids: Iterable[UUID]) -> Sequence[Project]:
+        return await self.find_all(projects.c.id.in_(list(project_ids)))
+
     async def find_named(self, owner_id: UUID, name: str) -> Project | None:
         found = await self.find_all(projects.c.owner_id == owner_id, projects.c.name == name)
         return min(found, key=lambda project: project.id, default=None)
@@ -121,6 +124,14 @@ class SqlMemberRepository:
         where(assignable_in(_PROJECT) & holding(Right.OWN), project_members)
     ).order_by(project_members.c.joined_at, project_members.c.user_id)
 
+    _BESIDE: ClassVar = _COLUMNS.where(
+        project_members.c.project_id.in_(
+            select(project_members.c.project_id)
+            .join(projects, projects.c.id == project_members.c.project_id)
+            .where(project_members.c.user_id == _USER, projects.c.deleted_at.is_(None))
+        )
+    )
+
     def __init__(self, uow: UnitOfWork) -> None:
         self._uow = uow
 
@@ -130,6 +141,10 @@ class SqlMemberRepository:
 
     async def owners(self, project_id: UUID) -> Sequence[Membership]:
         rows = await self._uow.fetch_all(self._OWNERS, {"project": project_id})
+        return [Membership(**row) for row in rows]
+
+    async def beside(self, user_id: UUID) -> Sequence[Membership]:
+        rows = await self._uow.fetch_all(self._BESIDE, {"user": user_id})
         return [Membership(**row) for row in rows]
 
     def add(self, membership: Membership) -> None:

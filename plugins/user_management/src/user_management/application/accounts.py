@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from platform_core.domain import Command, body, new_id
 from platform_core.errors import FieldError, InvalidInput
-from platform_core.ports import Clock, Standings
+from platform_core.ports import Clock, Sagas, Standings
 from platform_core.security import Principal
 from user_management.application.ports import (
     Formats,
@@ -39,6 +39,10 @@ from user_management.settings import UserManagementSettings
 VERIFICATION: Final = "verification"
 PASSWORD_RESET: Final = "password_reset"  # noqa: S105  # the purpose of a link, no password
 INVITATION: Final = "invitation"
+
+ONBOARDING: Final = "user_management.onboarding"
+OFFBOARDING: Final = "user_management.offboarding"
+"""Sagas of what other modules do for people who come and who go; `user_management.hookspecs` tells how."""
 
 Email = Annotated[str, Len(3, 320)]
 Username = Annotated[str, Len(3, 32)]
@@ -67,6 +71,7 @@ async def register_user(
     policy: PasswordPolicy,
     formats: Formats,
     settings: UserManagementSettings,
+    sagas: Sagas,
     clock: Clock,
 ) -> UserView:
     """Check, hash, save; whether address and username are free is decided by the database at the commit."""
@@ -90,6 +95,7 @@ async def register_user(
         now=now,
         expires_at=now + timedelta(hours=settings.verification_hours),
     )
+    sagas.start(ONBOARDING, saga_id=new_id(), data={"user_id": str(user.id)})
     return user_view(user, [MEMBER])
 
 
@@ -238,9 +244,10 @@ async def delete_user(
     links: MailedLinks,
     principal: Principal,
     standings: Standings,
+    sagas: Sagas,
     clock: Clock,
 ) -> None:
-    """Deleting ends every session at once."""
+    """Deleting ends every session at once; what other modules do about it follows."""
     user, now = await users.get(command.user_id), clock.now()
     check_reach(principal.can, permissions_of(await roles.find_by_ids(user.role_ids)))
     await _keep_an_administrator(user, users)
@@ -248,6 +255,7 @@ async def delete_user(
     await sessions.end_all(user.id, reason="account_deleted", now=now)
     links.revoke(user.id, (VERIFICATION, PASSWORD_RESET, INVITATION), now=now)
     standings.revoke(users=[user.id])
+    sagas.start(OFFBOARDING, saga_id=new_id(), data={"user_id": str(user.id)})
 
 
 @dataclass(frozen=True, kw_only=True)

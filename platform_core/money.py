@@ -1,4 +1,8 @@
-"""Amounts as they may be budgeted and spent: in a currency that exists, no finer than it is."""
+"""
+Amounts as they may be priced, budgeted and spent: in a currency that exists, no finer than it is.
+
+`Money` itself is in `platform_core.domain`; contracts and domains of plugins may import both.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from typing import Final
 
 from platform_core.domain import Money
 from platform_core.errors import FieldError, InvalidInput
+
+__all__ = ["DECIMALS", "checked", "exact"]
 
 _BY_DECIMALS: Final[Mapping[int, str]] = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",

@@ -1,0 +1,1 @@
+"""The facade of trips: nobody needs anything of it."""
