@@ -4,8 +4,8 @@ find sagas that ended long ago
 
 from platform_core.migrations import create_index_concurrently, drop_index_concurrently
 
-revision = "platform_0005"
-down_revision = "platform_0004"
+revision = "platform_0006"
+down_revision = "platform_0005"
 phase = "expand"
 
 
