@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger("platform_core.health")
 
-OWN_CHECKS: Final = ("database", "redis", "storage", "migrations")
+OWN_CHECKS: Final = ("database", "redis", "storage", "migrations", "replica")
 """Names of the kernel's own checks; no module may call one of its checks so."""
 
 _CHECK_TIMEOUT_SECONDS: Final = 2.0
@@ -72,7 +72,9 @@ class Health:
     async def _look(self) -> Readiness:
         kernel = self._kernel
         own = (self._database(), kernel.redis.ping(), kernel.storage.ping(), self._migrations())
-        checks: dict[str, Awaitable[str | None]] = dict(zip(OWN_CHECKS, own, strict=True))
+        checks: dict[str, Awaitable[str | None]] = dict(zip(OWN_CHECKS, own, strict=False))
+        if kernel.replica.is_configured:
+            checks["replica"] = kernel.replica.check()
         for module, declared in kernel.declared.items():
             if module in kernel.switches.off:
                 continue  # it is away on purpose

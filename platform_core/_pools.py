@@ -10,7 +10,7 @@ import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 import psycopg.conninfo
@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from platform_core import tracing
 from platform_core._pool import Connection, Pool, PoolExhausted, TracedConnection
+from platform_core.context import Context
 from platform_core.errors import Unavailable
 from platform_core.settings import KernelSettings
 
@@ -66,6 +67,18 @@ Watcher = Callable[[str, str, str, Sequence[Any]], None]
 """Is told of each statement: module, purpose (`commands`, `claims`, `reads`, `replica`), SQL, values."""
 
 
+class ReplicaRule(Protocol):
+    """Whom the replica serves; `_replica.Replica`."""
+
+    def serves(self, context: Context) -> bool:
+        """Tell whether it shows everything that whoever is served has written."""
+        ...
+
+    def lost(self, error: Exception) -> None:
+        """Ask it nothing more until it has been seen again."""
+        ...
+
+
 _CLAIMS = "claims"
 
 
@@ -86,12 +99,14 @@ class Pools:
             `_migrations.read_database`, before the first connection of a pool is made.
 
     Attributes:
+        replica: whom it serves; nobody, where none says so.
         watchers: told of each statement that is sent; for tests and measurements.
     """
 
     def __init__(self, settings: KernelSettings, *, roles: Mapping[str, str] | None = None) -> None:
         self._settings = settings
         self.roles: Mapping[str, str] = roles or {}
+        self.replica: ReplicaRule | None = None
         self.watchers: list[Watcher] = []
         self._pools: dict[_Key, Pool] = {}
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -29,6 +30,7 @@ from platform_core._migrations import DatabaseState, ModuleMigrations, module_mi
 from platform_core._module_operations import ModuleView, Registry
 from platform_core._outbox import Delivery, EventCodec
 from platform_core._pools import Pools
+from platform_core._replica import Replica
 from platform_core._sagas import Contribution, Definitions, SagaRunner, UowSagas
 from platform_core._sagas.housekeeping import purge as purge_sagas
 from platform_core._start_marks import StartMarks, default_directory
@@ -125,6 +127,7 @@ class Kernel:
         self.metrics.registry.register(ModuleGauges(lambda: self.plugins))
         self.redis = Redis(settings.redis_url, timeout_seconds=settings.redis_timeout_seconds)
         self.metrics.redis_up.set_function(lambda: float(self.redis.is_available))
+        self.pools.replica = self.replica = Replica(settings, self.redis, self.metrics)
         self.cursors = Cursors(self.keys.derive("cursors"))
         self.switches = Switchboard()
         self.standings = StandingCache(settings, self.redis, guests=[self.switches])
@@ -248,11 +251,12 @@ class Kernel:
             HttpParts(
                 settings=self.settings,
                 bus=self.bus,
-                follow=self.sagas.follow,
+                follow=self._follow,
                 pools=self.pools,
                 keys=self.keys,
                 gate=Gate(self.redis),
                 standings=self.standings,
+                replica=self.replica,
                 authenticators=lambda: self.authenticators,
                 audit_denied=self._audit_denied,
                 storage=self.storage,
@@ -335,6 +339,8 @@ class Kernel:
             await self._bell.start()
             stack.push_async_callback(self._bell.stop)
             stack.push_async_callback(self.signals.stop)
+            await self.replica.start()
+            stack.push_async_callback(self.replica.stop)
             await self.standings.start()
             stack.push_async_callback(self.standings.stop)
             await stack.enter_async_context(self.wiring.started(self._starting))
@@ -502,7 +508,7 @@ class Kernel:
             Reads: KernelOffer(lambda module, _unit: self.reads(module), Scope.APPLICATION),
             Extensions: always(_Extensions(self)),
             Definitions: KernelOffer(lambda _m, _unit: self.sagas.definitions, Scope.APPLICATION),
-            Follow: KernelOffer(lambda _m, _unit: self.sagas.follow, Scope.APPLICATION),
+            Follow: always(self._follow),
             Storage: always(self.storage),
             Registry: always(self),
             SqlUnitOfWork: of_unit(SqlUnitOfWork),
@@ -555,7 +561,14 @@ class Kernel:
             if self._wake is not None:  # API and worker in one process need no Redis in between
                 self._wake()
 
+    async def _follow(self, saga_id: UUID) -> bool:
+        try:
+            return await self.sagas.follow(saga_id)
+        finally:
+            await self.replica.wrote(current())  # its steps wrote on behalf of whoever waited
+
     async def _after_commit(self, uow: SqlUnitOfWork) -> None:
+        await self.replica.wrote(uow.context)
         if uow.revoked:
             await self.standings.forget(uow.revoked)
         if uow.signals:

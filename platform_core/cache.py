@@ -275,17 +275,19 @@ class Verdict:
         retry_after_seconds: when the fullest bucket has room again; 0 when allowed.
         allowances: in the order asked for.
         standing: the cached standing that was asked for, as it was stored.
+        wrote_seconds_ago: since the caller's last write; infinite: not lately; None: nobody knows, or nobody asked.
     """
 
     allowed: bool
     retry_after_seconds: int
     allowances: tuple[Allowance, ...]
     standing: bytes | None = None
+    wrote_seconds_ago: float | None = None
 
 
 # Two fixed windows, the older one weighted by how much of it the sliding window still covers. Redis keeps the time, so
 # that every process counts alike. Stored per bucket: "window:previous:current". Answered as one text, because one is
-# read faster than a list: "allowed wait (remaining reset)…", a line feed, the standing.
+# read faster than a list: "allowed wait (remaining reset)… [milliseconds since the write]", a line feed, the standing.
 _GATE: Final = Script(r"""
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
@@ -325,11 +327,18 @@ for i = 1, buckets do
   answer[#answer + 1] = math.max(0, math.floor(count[5]))
   answer[#answer + 1] = count[6]
 end
+local last = #KEYS
+local window = tonumber(ARGV[2 * buckets + 2])
+if window then
+  local left = redis.call('PTTL', KEYS[last])
+  answer[#answer + 1] = left >= 0 and math.max(0, window - left) or -1
+  last = last - 1
+end
 local entry = ''
-if #KEYS > buckets then
+if last > buckets then
   entry = redis.call('GET', KEYS[buckets + 1]) or ''
   local read_at = tonumber(string.match(entry, '^([%d%.]+)|')) or 0
-  for i = buckets + 2, #KEYS do
+  for i = buckets + 2, last do
     local mark = entry ~= '' and redis.call('GET', KEYS[i])
     if mark and tonumber(mark) >= read_at then entry = '' end
   end
@@ -353,12 +362,18 @@ class Gate:
         self._local = LocalLimiter()
         self._complained_at = -_COMPLAINT_SECONDS
 
-    async def admit(self, buckets: Sequence[Bucket], standing_keys: Sequence[str] = ()) -> Verdict:
+    async def admit(
+        self,
+        buckets: Sequence[Bucket],
+        standing_keys: Sequence[str] = (),
+        wrote: tuple[str, int] | None = None,
+    ) -> Verdict:
         """
         Charge every bucket with one request, or none when one of them is full.
 
         Args:
             standing_keys: where the standing is stored, then the marks that make older entries void.
+            wrote: where it is noted that the caller wrote, and for how many milliseconds.
 
         Returns: a verdict in any case; without Redis each process counts by itself.
         """
@@ -366,8 +381,12 @@ class Gate:
         for bucket in buckets:
             arguments += (bucket.limit.count, bucket.limit.seconds)
         keys = [f"{self._prefix}{bucket.policy}:{bucket.owner}" for bucket in buckets]
+        keys += standing_keys
+        if wrote is not None:
+            keys.append(wrote[0])
+            arguments.append(wrote[1])
         try:
-            answer = await self.redis.evaluate(_GATE, [*keys, *standing_keys], arguments)
+            answer = await self.redis.evaluate(_GATE, keys, arguments)
         except RedisAway:
             return self._local.admit(buckets)
         except RedisError as error:  # out of memory, read-only, still loading, …
@@ -378,7 +397,10 @@ class Gate:
         allowances = tuple(
             Allowance(bucket, left[2 * index], left[2 * index + 1]) for index, bucket in enumerate(buckets)
         )
-        return Verdict(allowed == 1, retry_after, allowances, entry or None)
+        ago = None
+        if wrote is not None:
+            ago = left[-1] / 1000 if left[-1] >= 0 else math.inf
+        return Verdict(allowed == 1, retry_after, allowances, entry or None, ago)
 
     def _complain(self, error: RedisError) -> None:
         self.redis.failures_count += 1

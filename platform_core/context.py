@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -11,7 +12,23 @@ from uuid import UUID
 from platform_core.domain import new_id
 from platform_core.security import ANONYMOUS, Principal
 
-__all__ = ["Context", "bind", "bound", "current"]
+__all__ = ["Context", "LastWrite", "bind", "bound", "current"]
+
+
+@dataclass(slots=True)
+class LastWrite:
+    """
+    When whoever is served wrote last; everything that one request does shares it.
+
+    Attributes:
+        at: seconds of `time.monotonic`; infinite where nobody knows.
+    """
+
+    at: float
+
+    def is_now(self) -> None:
+        """Show them nothing that is older than this moment."""
+        self.at = time.monotonic()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +44,7 @@ class Context:
         ip: the client's address as far as configured proxies vouch for it.
         traceparent: W3C trace context, carried into events and jobs.
         primary_reads: reads go to the primary database because a decision depends on them.
+        last_write: reads go where this is shown; None where there is no replica, or nobody in particular asks.
     """
 
     request_id: str = field(default_factory=lambda: str(new_id()))
@@ -37,6 +55,7 @@ class Context:
     user_agent: str | None = None
     traceparent: str | None = None
     primary_reads: bool = False
+    last_write: LastWrite | None = None
 
     def __post_init__(self) -> None:
         if not self.correlation_id:

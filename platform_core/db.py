@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from uuid import UUID
 
 import orjson
+import psycopg
 from sqlalchemy import (
     Column,
     ColumnElement,
@@ -46,11 +47,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.sql import Executable
 from sqlalchemy.sql.dml import UpdateBase
 
-from platform_core._pool import Pool
+from platform_core._pool import PoolExhausted
 from platform_core._pools import Pools, translated
 from platform_core.context import current
 from platform_core.domain import Aggregate, AllOf, AnyOf, Not, Page, PageRequest, Specification, Where
-from platform_core.errors import DomainError, InvalidInput, NotFound
+from platform_core.errors import DomainError, InvalidInput, NotFound, Unavailable
 
 __all__ = [
     "AggregateMap",
@@ -428,16 +429,12 @@ class Reads:
     """
     The read side: one statement in autocommit, rows straight to views.
 
-    Answers come from the replica where one is configured, and from the primary inside a command, because a decision
-    must not rest on data that lags.
+    Answers come from the replica where one is configured, shows everything that the caller has written, and is there.
+    Inside a command they come from the primary, because a decision must not rest on data that lags.
     """
 
     def __init__(self, pools: Pools, module: str, cursors: Cursors) -> None:
         self._pools, self._module, self._cursors = pools, module, cursors
-
-    @property
-    def _pool(self) -> Pool:
-        return self._pools.reads(self._module, primary=current().primary_reads)
 
     async def all(
         self, statement: Executable, values: Mapping[str, Any] | None = None
@@ -449,9 +446,24 @@ class Reads:
             statement: best made once, at import: putting it together takes longer than PostgreSQL needs to answer.
             values: of its `bindparam`s.
         """
+        replica, context = self._pools.replica, current()
+        if replica is not None and not context.primary_reads and replica.serves(context):
+            try:
+                return await self._fetch(statement, values, primary=False)
+            except psycopg.errors.QueryCanceled as error:  # it would take the primary as long
+                raise Unavailable("The database is busy.", retry_after_seconds=1) from error
+            except (PoolExhausted, psycopg.errors.SerializationFailure):
+                pass  # busy, or what it read was cleaned up on the primary meanwhile
+            except (psycopg.OperationalError, psycopg.InterfaceError, Unavailable) as error:
+                replica.lost(error)
         with translated():
-            async with self._pool.connect() as connection:
-                return await connection.fetch(statement, values)
+            return await self._fetch(statement, values, primary=True)
+
+    async def _fetch(
+        self, statement: Executable, values: Mapping[str, Any] | None, *, primary: bool
+    ) -> Sequence[Mapping[str, Any]]:
+        async with self._pools.reads(self._module, primary=primary).connect() as connection:
+            return await connection.fetch(statement, values)
 
     async def one(
         self, statement: Executable, values: Mapping[str, Any] | None = None

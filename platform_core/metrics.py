@@ -66,6 +66,11 @@ class Metrics:
             "Whether revocations are heard, so that cached sessions count.",
             registry=self.registry,
         )
+        self.replica_lag = Gauge(
+            "platform_replica_lag_seconds",
+            "How old what the replica shows can be; infinite while it is away, 0 where there is none.",
+            registry=self.registry,
+        )
         self._deliveries = Counter(
             "platform_deliveries_total",
             "Attempts to deliver an event or run a job, by how they ended.",

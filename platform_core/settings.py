@@ -125,6 +125,12 @@ class KernelSettings(BaseModel):
         alias="READ_DATABASE_URL",
         description="A streaming replica for queries; the primary when not given.",
     )
+    read_lag_seconds: float = Field(
+        5,
+        ge=1,
+        alias="PLATFORM_READ_LAG_SECONDS",
+        description="A replica that is further behind is not asked; whoever wrote is remembered for so long.",
+    )
     redis_url: SecretStr = Field(alias="REDIS_URL", description="Redis 7 or Valkey 8, standalone.")
     storage_url: str = Field(
         "file://.platform/files",

@@ -24,6 +24,7 @@ from redis.asyncio import Redis as RedisClient
 
 from platform_core._uow import SqlUnitOfWork
 from platform_core.cache import Redis
+from platform_core.context import bound
 
 __all__ = ["SignalHub", "UowSignals", "Watcher"]
 
@@ -74,6 +75,9 @@ class Watcher:
             async with asyncio.timeout(seconds * random.uniform(0.75, 1.25)):  # noqa: S311  # spreads them, no secret
                 await self._rung.wait()
         self._rung.clear()
+        context = bound()
+        if context is not None and context.last_write is not None:
+            context.last_write.is_now()  # what rang is committed, and a replica may not show it yet
 
 
 class SignalHub:

@@ -22,6 +22,7 @@ from starlette.routing import BaseRoute
 
 from platform_core import __version__
 from platform_core._pools import Pools
+from platform_core._replica import Replica
 from platform_core.cache import Gate
 from platform_core.errors import DomainError, HookFailed, NameCollision, StartupError
 from platform_core.http.binding import BoundRoute, Runtime
@@ -73,7 +74,7 @@ class HttpParts:
     Attributes:
         follow: takes the steps of a saga while a client waits.
         pools: for the idempotency keys.
-        gate, standings: made with the process's one `Redis`; whoever made them starts and stops them.
+        gate, standings, replica: made with the process's one `Redis`; whoever made them starts and stops them.
         authenticators: scheme → authenticator; asked for with the first request, after the lifespan has begun.
         audit_denied: notes a bad token or a missing permission.
         storage: where uploads are kept while they come in.
@@ -93,6 +94,7 @@ class HttpParts:
     authenticators: Callable[[], Mapping[str, Authenticator]]
     audit_denied: AuditDenied
     storage: Storage
+    replica: Replica | None = None
     follow: Follow | None = None
     modules: Sequence[ModuleRoutes] = ()
     unavailable: Mapping[str, str] = field(default_factory=dict)
@@ -112,7 +114,9 @@ def build_app(parts: HttpParts) -> FastAPI:
         HookFailed, NameCollision: never, if `check_routes` found nothing.
     """
     settings = parts.settings
-    gatekeeper = Gatekeeper(settings, parts.gate, parts.standings, parts.authenticators, parts.audit_denied)
+    gatekeeper = Gatekeeper(
+        settings, parts.gate, parts.standings, parts.authenticators, parts.audit_denied, parts.replica
+    )
     idempotency = IdempotencyKeys(parts.pools, parts.keys, settings.idempotency_hours)
     runtime = Runtime(
         settings, parts.bus, gatekeeper, idempotency, parts.storage, parts.traffic, parts.follow

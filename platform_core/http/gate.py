@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,8 +12,9 @@ from uuid import UUID
 
 import structlog
 
+from platform_core._replica import Replica
 from platform_core.cache import Bucket, Gate, Verdict
-from platform_core.context import Context, bind
+from platform_core.context import Context, LastWrite, bind
 from platform_core.errors import DomainError, Forbidden, RateLimited, Unauthenticated, Unavailable
 from platform_core.http.addresses import network_of
 from platform_core.http.exchange import Exchange
@@ -50,6 +52,7 @@ class _Verified:
     watched: Watched
     bucket: Bucket
     expires_at: float
+    wrote: tuple[str, int] | None
 
 
 class Gatekeeper:
@@ -62,6 +65,7 @@ class Gatekeeper:
         standings: tells which of them still hold.
         authenticators: scheme → how it proves who is asking; called with the first request that brings a token.
         audit_denied: called for bad tokens and missing permissions.
+        replica: what callers are shown by it depends on what they wrote.
     """
 
     def __init__(
@@ -71,9 +75,11 @@ class Gatekeeper:
         standings: StandingCache,
         authenticators: Callable[[], Mapping[str, Authenticator]],
         audit_denied: AuditDenied,
+        replica: Replica | None = None,
     ) -> None:
         self._settings, self._gate, self._standings = settings, gate, standings
         self._authenticators, self._audit_denied = authenticators, audit_denied
+        self._replica = replica if replica is not None and replica.is_configured else None
         self._anonymous, self._user = settings.rate_limit_anonymous, settings.rate_limit_user
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
         self._rejected: OrderedDict[UUID, float] = OrderedDict()
@@ -126,6 +132,10 @@ class Gatekeeper:
             await self._charge(exchange, policy)
             return None
         verdict = await self._charge(exchange, policy, known)
+        if known.wrote is not None:
+            ago = verdict.wrote_seconds_ago
+            wrote_at = math.inf if ago is None else time.monotonic() - ago
+            exchange.context = replace(exchange.context, last_write=LastWrite(wrote_at))
         principal = self._standings.believed(verdict.standing, known.watched)
         if principal is None:
             principal = await self._ask(exchange, known)
@@ -150,7 +160,11 @@ class Gatekeeper:
         except DomainError:
             return None
         bucket = Bucket("user", claim.user_id.hex, self._user)
-        known = _Verified(authenticator, self._standings.watch(claim), bucket, claim.expires_at.timestamp())
+        wrote = None
+        if self._replica is not None:
+            wrote = (self._replica.mark_of(claim.user_id), self._replica.window_ms)
+        watched = self._standings.watch(claim)
+        known = _Verified(authenticator, watched, bucket, claim.expires_at.timestamp(), wrote)
         self._verified[header] = known
         if len(self._verified) > _VERIFIED_COUNT:
             self._verified.popitem(last=False)
@@ -170,7 +184,10 @@ class Gatekeeper:
         if policy.limit is not None:
             limit: RateLimit = getattr(self._settings, f"rate_limit_{policy.limit}")
             buckets.append(Bucket(policy.limit, network_of(exchange.context.ip), limit))
-        verdict = await self._gate.admit(buckets, known.watched.keys if known is not None else ())
+        if known is None:
+            verdict = await self._gate.admit(buckets)
+        else:
+            verdict = await self._gate.admit(buckets, known.watched.keys, known.wrote)
         exchange.rate_headers = _headers(verdict)
         if not verdict.allowed:
             raise RateLimited(retry_after_seconds=verdict.retry_after_seconds)

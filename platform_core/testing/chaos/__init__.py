@@ -41,6 +41,7 @@ from platform_core.testing.chaos._schedule import (
     terminate,
 )
 from platform_core.testing.chaos._servers import PostgresServer, RedisServer, black_hole, postgres_server
+from platform_core.testing.chaos._standby import Standby, standby_of
 from platform_core.testing.chaos._workload import Operation
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "RedisServer",
     "Report",
     "Rig",
+    "Standby",
     "black_hole",
     "crash_postgres",
     "every",
@@ -67,6 +69,7 @@ __all__ = [
     "percentile",
     "postgres_server",
     "proxy",
+    "standby_of",
     "strikes",
     "terminate",
     "through",
