@@ -166,10 +166,21 @@ def _embedded(source: Mapping[str, str], directory: Path) -> Iterator[Future[dic
 
 
 def _import_meanwhile() -> None:
-    import platform_core.app
-    import platform_core.http.assembly
-    import platform_core.mailcatcher
-    import platform_core.serve  # noqa: F401  # imported here so that the time is not spent later
+
+    with contextlib.suppress(ModuleNotFoundError):  # where mails go elsewhere nobody needs it
+        pass
+
+
+def _catcher_class() -> type[MailCatcher]:
+    """Return what catches mails; raises `OperationError` where its library is not installed."""
+    try:
+        from platform_core.mailcatcher import MailCatcher
+    except ModuleNotFoundError as error:
+        raise OperationError(
+            f"Nothing here can catch mails, because {error.name} is missing. Install it with"
+            " `pip install platform-core[embedded]`, or set SMTP_URL to the address of a mail server."
+        ) from error
+    return MailCatcher
 
 
 # ── the application part ─────────────────────────────────────────────────────────────────────────
@@ -233,12 +244,10 @@ class _Application:
 
     @contextlib.asynccontextmanager
     async def _mail_catcher(self) -> Any:
-        from platform_core.mailcatcher import MailCatcher
-
         if self._source.get("SMTP_URL") or self._source.get("SMTP_URL_FILE"):
             yield None
             return
-        catcher: MailCatcher = MailCatcher(self._directory / "mails", self._order.smtp_port)
+        catcher = _catcher_class()(self._directory / "mails", self._order.smtp_port)
         await catcher.start()
         try:
             yield catcher

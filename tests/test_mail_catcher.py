@@ -3,6 +3,7 @@
 import asyncio
 import re
 import smtplib
+import sys
 from collections.abc import AsyncIterator
 from email import policy
 from email.message import EmailMessage
@@ -15,6 +16,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from platform_core import mailcatcher
+from platform_core.dev import _catcher_class
+from platform_core.errors import OperationError
 from platform_core.mailcatcher import MailCatcher
 
 
@@ -245,3 +248,10 @@ async def test_a_broken_mail_is_shown_all_the_same(
 async def test_an_unknown_character_set_does_not_hide_the_text(catcher: MailCatcher) -> None:
     await send(catcher, "Content-Type: text/plain; charset=no-such\r\n\r\nKäse".encode())
     assert (catcher.mails[0].text or "").strip() == "Käse"
+
+
+def test_without_its_library_one_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "platform_core.mailcatcher")
+    monkeypatch.setitem(sys.modules, "aiosmtpd.smtp", None)
+    with pytest.raises(OperationError, match=r"aiosmtpd.*missing.*platform-core\[embedded\]"):
+        _catcher_class()

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from voyage.application import Book, PlanTrip, SoldOut, faults, hang
 
+from platform_core._pools import KERNEL
 from platform_core._saga_operations import (
     CompensateSaga,
     GetSaga,
@@ -18,6 +19,7 @@ from platform_core._saga_operations import (
     SkipSagaStep,
 )
 from platform_core._sagas import moves
+from platform_core._sagas.housekeeping import purge
 from platform_core.declarations import Saga, SagaStep
 from platform_core.domain import PageRequest, new_id
 from platform_core.errors import NotFound, Unavailable
@@ -374,7 +376,6 @@ async def test_a_run_whose_version_is_gone_is_parked_and_comes_back_with_it(
         await p.execute(CompensateSaga(saga_id=trip_id))
 
     from platform_core import _outbox
-    from platform_core._pools import KERNEL
 
     pool = p.kernel.pools.commands(KERNEL)
     await _outbox.sync_subscriptions(pool, [("voyage.trip@2", None, "voyage")])
@@ -410,6 +411,29 @@ async def test_a_run_keeps_the_version_that_it_began_with(
     assert (await p.ask(GetSaga(saga_id=old))).version == 1
     assert len((await p.ask(GetSaga(saga_id=old))).steps) == 4
     assert len((await p.ask(GetSaga(saga_id=new))).steps) == 1
+
+
+async def test_runs_that_ended_long_ago_are_deleted_with_their_timelines_and_no_others(
+    p: RunningPlatform,
+) -> None:
+    long_ago, lately, waiting = await plan(p), await plan(p), await plan(p)
+    await p.sql("DELETE FROM platform.deliveries WHERE id = %(id)s", id=waiting)  # nobody works on it
+    await p.deliver()
+    await p.sql(
+        "UPDATE platform.sagas SET updated_at = now() - interval '40 days',"
+        " finished_at = CASE WHEN id <> %(waiting)s THEN now() - interval '40 days' END WHERE id <> %(lately)s",
+        waiting=waiting,
+        lately=lately,
+    )
+    pool = p.kernel.pools.commands(KERNEL)
+    assert await purge(pool, retention_days=30, batch_count=1) == 1
+    assert {row["id"] for row in await p.sql("SELECT id FROM platform.sagas")} == {lately, waiting}
+    assert {row["saga_id"] for row in await p.sql("SELECT saga_id FROM platform.saga_log")} == {
+        lately,
+        waiting,
+    }
+    with pytest.raises(NotFound):
+        await p.ask(GetSaga(saga_id=long_ago))
 
 
 # ── what is refused at the start ─────────────────────────────────────────────────────────────────

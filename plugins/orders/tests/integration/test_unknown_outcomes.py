@@ -2,6 +2,10 @@
 B36, B37, B38 with real processes that die by `kill -9`.
 
 Nobody knows whether a payment was made; a refund never works; the mail cannot be sent.
+
+Each was seen red with the code broken on purpose: a key of its own for each attempt at a payment (B36), a refund that
+is given up and the purchase completed (B37), a payment that is repeated after compensation was ordered (B37), a mail
+that is part of a critical step (B38).
 """
 
 from __future__ import annotations
