@@ -50,10 +50,10 @@ def test_real_processes_take_its_steps_and_take_them_back(
 ) -> None:
     machine.settings = {**services}
     machine.platform("db", "upgrade")
-    machine.platform("seed")
+    machine.platform("seed", "--essential-only")
     with machine.start("serve") as api, machine.start("worker"):
         with httpx2.Client(base_url=f"{address(api)}/api/v1", timeout=30, trust_env=False) as client:
-            eve, ben, admin = (_logged_in(client, name) for name in ("eve", "ben", "admin"))
+            eve, mia, admin = (_logged_in(client, name) for name in ("eve", "mia", "admin"))
             course = {"title": "Maps", "price": {"amount": "49.90", "currency": "EUR"}, "capacity": 1}
             made = client.post("/courses", json=course, headers=admin)
             assert made.status_code == 201, made.text
@@ -63,7 +63,7 @@ def test_real_processes_take_its_steps_and_take_them_back(
             assert (nowhere.status_code, nowhere.json()["type"]) == (409, "/problems/no-flight")
             booked = client.post("/trips", json=trip, headers=eve)
             assert (booked.status_code, booked.json()["status"]) == (201, "completed")
-            full = client.post("/trips", json=trip, headers=ben)
+            full = client.post("/trips", json=trip, headers=mia)
             assert (full.status_code, full.json()["type"]) == (409, "/problems/course-full")
     listed = json.loads(machine.platform("sagas", "list", "--json").stdout)
     booking = [saga["status"] for saga in listed if saga["name"] == "trips.booking"]
