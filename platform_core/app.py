@@ -47,10 +47,7 @@ from platform_core.declarations import (
     Task,
 )
 from platform_core.domain import Command, Query
-from platform_core.errors import (
-    HookFailed,
-    OperationError,
-)
+from platform_core.errors import HookFailed, InvalidSettings, OperationError, StartupFailed
 from platform_core.http.routing import API_PREFIX
 from platform_core.keys import DerivedKeys
 from platform_core.metrics import Metrics
@@ -336,6 +333,7 @@ class Kernel:
             stack.push_async_callback(self.redis.close)
             stack.callback(self.storage.close)
             await self._settle_with_database()
+            await self._refuse_cluster()
             await self._bell.start()
             stack.push_async_callback(self._bell.stop)
             stack.push_async_callback(self.signals.stop)
@@ -349,6 +347,13 @@ class Kernel:
 
     def _fall_silent(self) -> None:
         self._bell, self._wake, self.switches.changed = None, None, None
+
+    async def _refuse_cluster(self) -> None:
+        """A node of a cluster redirects what another one holds, and scripts need all their keys on one node."""
+        if await self.redis.is_cluster():
+            problem = "REDIS_URL names a node of a Redis Cluster, which is not supported"
+            hint = "use one server, or a managed Redis with cluster mode disabled: docs/operations/redis.md"
+            raise StartupFailed("The platform cannot start:", [InvalidSettings(KERNEL, problem, hint)])
 
     async def _settle_with_database(self) -> None:
         """Learn the modules' roles, and set optional modules aside whose tables are not what this build needs."""

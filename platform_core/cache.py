@@ -127,6 +127,13 @@ class Redis:
         except RedisError as error:
             raise RedisAway(type(error).__name__) from error
 
+    async def is_cluster(self) -> bool:
+        """Tell whether it is a node of a cluster; one that does not say so is taken for none."""
+        try:
+            return b"cluster_enabled:1" in await self.call("INFO", "cluster")
+        except (RedisAway, RedisError):
+            return False
+
     async def close(self) -> None:
         """Close the connection; what was not answered yet fails."""
         if self._sender is not None:

@@ -1,13 +1,21 @@
 """What talks to Redis outlives every way in which Redis can be away."""
 
 import asyncio
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
 from platform_core.cache import Redis, RedisAway
 from platform_core.domain import new_id
+from platform_core.embedded.programs import find_redis
+from platform_core.embedded.tcp import free_port
+from platform_core.errors import StartupFailed
 from platform_core.settings import read_settings
 from platform_core.tasks import Bell
+from platform_core.testing import PlatformFactory
 
 NOBODY_THERE = "redis://127.0.0.1:1"
 
@@ -46,3 +54,37 @@ async def test_what_nobody_can_be_told_does_not_pile_up_while_redis_is_away() ->
     for _ in range(500):
         bell.ring([new_id() for _ in range(10)])
     assert len(bell._waiting) <= 100
+
+
+@pytest.fixture
+def cluster_url(tmp_path: Path) -> Iterator[str]:
+    port = free_port()
+    command = [find_redis(), "--port", str(port), "--cluster-enabled", "yes", "--save", "", "--dir", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        yield f"redis://127.0.0.1:{port}"
+        server.terminate()
+
+
+async def test_a_cluster_is_refused_at_the_start_with_what_to_do(
+    platform: PlatformFactory, cluster_url: str
+) -> None:
+    redis = Redis(SecretStr(cluster_url), cooldown_seconds=0.02)
+    async with asyncio.timeout(10):
+        while True:
+            if await redis.is_cluster():
+                break
+            await asyncio.sleep(0.05)  # it has just been started
+    await redis.close()
+    with pytest.raises(StartupFailed) as refused:
+        async with platform(settings={"REDIS_URL": cluster_url}):
+            pass
+    [problem] = refused.value.exceptions
+    assert "REDIS_URL names a node of a Redis Cluster" in str(problem)
+    assert "docs/operations/redis.md" in str(problem)
+
+
+async def test_one_server_is_no_cluster_and_neither_is_one_that_is_away(fresh_redis_url: str) -> None:
+    for url in (fresh_redis_url, NOBODY_THERE):
+        redis = Redis(SecretStr(url))
+        assert not await redis.is_cluster()
+        await redis.close()

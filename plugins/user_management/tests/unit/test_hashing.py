@@ -1,4 +1,7 @@
 import asyncio
+import os
+import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 
@@ -118,3 +121,24 @@ async def test_the_event_loop_goes_on_while_passwords_are_hashed() -> None:
     await asyncio.gather(*work)
     hasher.close()
     assert longest < 0.2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+def test_a_process_that_steps_back_further_than_its_hashes_can_hash() -> None:
+    """Only root may come forward again: `nice -n 10 platform serve` answered every login with 500."""
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    def process() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), max(10, niceness()))
+        hasher = a_hasher()  # its threads inherit from the one that starts them
+        seen.extend([niceness(), hasher._threads.submit(niceness).result()])
+        hasher.close()
+
+    seen: list[int] = []
+    thread = threading.Thread(target=process)
+    thread.start()
+    thread.join()
+    own, hashing = seen
+    assert hashing == own

@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 _SAFE_COST = 12
 
+_STEPPED_BACK = 5
+"""The nice value of the threads that hash."""
+
 
 class BcryptHasher:
     """
@@ -116,4 +119,7 @@ def password_policy() -> PasswordPolicy:
 def _step_back() -> None:
     """Let the event loop go first: on Linux every thread has a priority of its own."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
+        thread = threading.get_native_id()
+        # a process that was itself started to step back further may not come forward again
+        if os.getpriority(os.PRIO_PROCESS, thread) < _STEPPED_BACK:
+            os.setpriority(os.PRIO_PROCESS, thread, _STEPPED_BACK)

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# A rolling release with the chart, as development and staging have it: IMAGE and TAG, with the values of VALUES.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+release=${RELEASE:-platform}
+namespace=${NAMESPACE:-platform}
+roll() {
+    helm -n "$namespace" upgrade --install "$release" helm/platform --values "${VALUES:?which file of values?}" \
+        --set "image.repository=${IMAGE:?which image?}" --set "image.tag=${TAG:?which tag?}" --wait --timeout 15m
+    helm -n "$namespace" test "$release"
+}
+
+if [ -n "${KUBECONFIG_CONTENT:-}" ]; then
+    exec deploy/cluster.sh env RELEASE="$release" NAMESPACE="$namespace" deploy/roll.sh
+fi
+roll

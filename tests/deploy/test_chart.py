@@ -1,0 +1,318 @@
+"""The chart, rendered by Helm 3 and 4 for every file of values: what Kubernetes would be told."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from platform_core import _production
+from platform_core.settings import KernelSettings, read_settings
+
+REPOSITORY = Path(__file__).parents[2]
+CHART = REPOSITORY / "helm" / "platform"
+HELMS = [REPOSITORY / "build" / "tools" / name / "helm" for name in ("helm-3", "helm-4")]
+VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *CHART.glob("values-*.yaml")])
+CUSTOM = {"HTTPRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
+PODS = {"Deployment", "Job", "Pod"}
+
+needs_helm = pytest.mark.skipif(
+    not all(helm.is_file() for helm in HELMS),
+    reason="Helm is not here: `uv run python tools/deploy_tools.py` brings 3 and 4; `uv run nox -s deploy` does, too",
+)
+
+Object = dict[str, Any]
+
+
+def helm(version: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([HELMS[version - 3], *arguments], capture_output=True, text=True)
+
+
+@functools.cache
+def rendered(version: int, values: Path, *more: str) -> tuple[Object, ...]:
+    """Return the objects; callers leave them as they are."""
+    answer = helm(version, "template", "demo", str(CHART), "--namespace", "shop", "-f", str(values), *more)
+    assert answer.returncode == 0, answer.stderr
+    return tuple(document for document in yaml.safe_load_all(answer.stdout) if document)
+
+
+def named(name: str) -> Path:
+    return CHART / "ci" / f"{name}-values.yaml"
+
+
+def of(objects: tuple[Object, ...], kind: str, name: str = "") -> Object:
+    [found] = [o for o in objects if o["kind"] == kind and o["metadata"]["name"].endswith(name)]
+    return found
+
+
+def pod(thing: Object) -> Object:
+    spec: Object = thing["spec"] if thing["kind"] == "Pod" else thing["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.fixture(params=VALUES, ids=lambda path: path.stem.removesuffix("-values"))
+def values(request: pytest.FixtureRequest) -> Path:
+    path: Path = request.param
+    return path
+
+
+@needs_helm
+@pytest.mark.parametrize("version", [3, 4])
+def test_every_file_of_values_passes_helms_own_check(version: int, values: Path) -> None:
+    answer = helm(version, "lint", "--strict", str(CHART), "-f", str(values))
+    assert answer.returncode == 0, answer.stdout
+
+
+@needs_helm
+def test_both_helms_say_the_same(values: Path) -> None:
+    def sorted_objects(version: int) -> list[str]:
+        return sorted(json.dumps(thing, sort_keys=True) for thing in rendered(version, values))
+
+    assert sorted_objects(3) == sorted_objects(4)
+
+
+@needs_helm
+def test_names_are_unique_and_no_longer_than_a_label_may_be(values: Path) -> None:
+    names = [(thing["kind"], thing["metadata"]["name"]) for thing in rendered(4, values)]
+    assert len(names) == len(set(names))
+    assert max(len(name) for _, name in names) <= 63
+
+
+@needs_helm
+def test_every_pod_runs_with_as_little_as_can_be(values: Path) -> None:
+    for thing in rendered(4, values):
+        if thing["kind"] not in PODS:
+            continue
+        spec = pod(thing)
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            context = container["securityContext"]
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            assert container["resources"].keys() == {"requests", "limits"}
+
+
+@needs_helm
+def test_every_secret_is_mounted_where_its_variable_says(values: Path) -> None:
+    for thing in rendered(4, values):
+        if thing["kind"] not in PODS or "volumes" not in pod(thing):
+            continue
+        [secrets] = [volume for volume in pod(thing)["volumes"] if volume["name"] == "secrets"]
+        mounted = {
+            item["path"] for source in secrets["projected"]["sources"] for item in source["secret"]["items"]
+        }
+        for container in pod(thing)["containers"]:
+            named_files = {
+                entry["value"].removeprefix("/run/platform-secrets/")
+                for entry in container["env"]
+                if str(entry.get("value", "")).startswith("/run/platform-secrets/")
+            }
+            assert named_files == mounted
+
+
+@needs_helm
+def test_what_is_set_is_known_to_the_kernel_and_fit_for_production(values: Path, tmp_path: Path) -> None:
+    objects = rendered(4, values)
+    [settings] = [o["data"] for o in objects if o["kind"] == "ConfigMap" and "PLATFORM_ENV" in o["data"]]
+    known = {field.alias for field in KernelSettings.model_fields.values()}
+    assert {name for name in settings if not name.startswith("OTEL_")} <= known
+    key = tmp_path / "key"
+    key.write_text("kZ3v9Qx7Lm2Tn8Rb5Wc1Yd6Hf4Jg0PsAuEoIi")  # pragma: allowlist secret
+    source = {
+        **settings,
+        "DATABASE_URL": "postgresql://platform:W3vXq9Kc@db/platform",  # pragma: allowlist secret
+        "REDIS_URL": "rediss://:W3vXq9Kc@redis",  # pragma: allowlist secret
+        "PLATFORM_SECRET_KEY_FILE": str(key),
+    }
+    assert list(_production.problems(read_settings(source), source)) == []
+
+
+@needs_helm
+def test_selectors_find_their_pods_and_nobody_elses(values: Path) -> None:
+    objects = rendered(4, values)
+    labels = [o["spec"]["template"]["metadata"]["labels"] for o in objects if o["kind"] == "Deployment"]
+
+    def found(selector: Object) -> set[str]:
+        return {own["app.kubernetes.io/component"] for own in labels if selector.items() <= own.items()}
+
+    for thing in objects:
+        name = thing["metadata"]["name"]
+        if thing["kind"] == "Service":
+            expected = {"api", "worker", "scheduler"} if name.endswith("-internal") else {"api"}
+            assert found(thing["spec"]["selector"]) == expected
+        elif thing["kind"] in ("Deployment", "PodDisruptionBudget"):
+            matched = found(thing["spec"]["selector"]["matchLabels"])
+            assert len(matched) == 1
+
+
+@needs_helm
+def test_pods_wait_for_tables_by_a_check_and_end_in_order(values: Path) -> None:
+    for thing in rendered(4, values):
+        if thing["kind"] != "Deployment":
+            continue
+        spec = pod(thing)
+        assert spec["initContainers"][0]["args"][:2] == ["db", "wait"]
+        assert spec["terminationGracePeriodSeconds"] > 25 + 5
+        container = spec["containers"][0]
+        assert container["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "internal"}
+        assert container["livenessProbe"]["httpGet"] == {"path": "/health/live", "port": "internal"}
+        assert {c["topologyKey"] for c in spec["topologySpreadConstraints"]} == {
+            "topology.kubernetes.io/zone",
+            "kubernetes.io/hostname",
+        }
+
+
+def jobs(*more: str, values: str = "minimal") -> dict[str, Object]:
+    found = [o for o in rendered(4, named(values), *more) if o["kind"] == "Job"]
+    return {o["metadata"]["labels"]["app.kubernetes.io/component"]: o for o in found}
+
+
+@needs_helm
+def test_a_migration_is_named_by_its_image_and_revision() -> None:
+    first, second = jobs()["migrate"], jobs("--set", "image.tag=2.0.0")["migrate"]
+    assert first["metadata"]["name"] != second["metadata"]["name"], "a Job cannot be changed"
+    assert first["metadata"]["name"].endswith("-1"), "the revision"
+    assert first["metadata"].get("annotations") is None, "a hook only by choice"
+    assert pod(second)["containers"][0]["image"] == "platform-core:2.0.0"
+
+
+@needs_helm
+def test_what_prepares_is_run_by_itself_and_what_removes_only_when_asked() -> None:
+    assert pod(jobs()["migrate"])["containers"][0]["args"][:4] == ["db", "upgrade", "--phase", "expand"]
+    assert "contract" not in jobs()
+    contract = jobs("--set", "migrations.contract=true")["contract"]
+    assert pod(contract)["containers"][0]["args"][:4] == ["db", "upgrade", "--phase", "contract"]
+    assert pod(contract)["initContainers"][0]["args"][:2] == ["db", "wait"]
+    assert pod(jobs(values="single-node")["migrate"])["containers"][0]["args"][:3] == [
+        "db",
+        "upgrade",
+        "--wait-seconds",
+    ]
+
+
+@needs_helm
+def test_as_a_hook_the_migration_finds_its_settings_there() -> None:
+    hooked = [
+        o for o in rendered(4, named("everything")) if "helm.sh/hook" in o["metadata"].get("annotations", {})
+    ]
+    before = {o["kind"]: o for o in hooked if o["metadata"]["annotations"]["helm.sh/hook"] != "test"}
+    assert before.keys() == {"ConfigMap", "Job", "ServiceAccount"}
+    weights = {kind: int(o["metadata"]["annotations"]["helm.sh/hook-weight"]) for kind, o in before.items()}
+    assert weights["Job"] > max(weights["ConfigMap"], weights["ServiceAccount"])
+
+
+@needs_helm
+def test_migrations_have_the_owners_login_and_no_other_secret() -> None:
+    [secrets] = [
+        v for v in pod(jobs(values="external-secrets")["migrate"])["volumes"] if v["name"] == "secrets"
+    ]
+    sources = [source["secret"] for source in secrets["projected"]["sources"]]
+    assert sources[0] == {"name": "vault-postgresql", "items": [{"key": "owner", "path": "DATABASE_URL"}]}
+    assert {source["name"] for source in sources} == {"vault-postgresql", "vault-s3"}
+
+
+@needs_helm
+def test_a_canary_gets_its_share_by_both_ways_in() -> None:
+    objects = rendered(4, named("canary"))
+    backends = of(objects, "HTTPRoute")["spec"]["rules"][0]["backendRefs"]
+    assert [(b["name"], b["weight"]) for b in backends] == [
+        ("demo-platform", 90),
+        ("demo-platform-canary", 10),
+    ]
+    annotations = of(objects, "Ingress", "-canary")["metadata"]["annotations"]
+    assert annotations["nginx.ingress.kubernetes.io/canary-weight"] == "10"
+    images = {
+        o["metadata"]["name"]: pod(o)["containers"][0]["image"] for o in objects if o["kind"] == "Deployment"
+    }
+    assert images == {
+        "demo-platform-api-stable": "platform-core:1.4.0",
+        "demo-platform-api-canary": "platform-core:1.5.0",
+        "demo-platform-worker-stable": "platform-core:1.4.0",
+        "demo-platform-worker-canary": "platform-core:1.5.0",
+        "demo-platform-scheduler": "platform-core:1.4.0",
+    }
+    assert pod(jobs(values="canary")["migrate"])["containers"][0]["image"] == "platform-core:1.5.0"
+
+
+@needs_helm
+def test_blue_and_green_change_places_by_one_value() -> None:
+    def looks_at(*more: str) -> tuple[str, str]:
+        objects = rendered(4, named("blue-green"), *more)
+        public, preview = of(objects, "Service", "demo-platform"), of(objects, "Service", "-preview")
+        return (
+            public["spec"]["selector"]["platform-core/track"],
+            preview["spec"]["selector"]["platform-core/track"],
+        )
+
+    assert looks_at() == ("blue", "green")
+    assert looks_at("--set", "release.blueGreen.active=green") == ("green", "blue")
+    objects = rendered(4, named("blue-green"), "--set", "release.blueGreen.green=")
+    assert {o["metadata"]["name"] for o in objects if o["kind"] == "Deployment"} == {
+        "demo-platform-api-blue",
+        "demo-platform-worker-blue",
+        "demo-platform-scheduler",
+    }
+
+
+@needs_helm
+def test_workers_follow_the_queue() -> None:
+    external = of(rendered(4, named("minimal")), "HorizontalPodAutoscaler", "worker")["spec"]
+    assert (external["minReplicas"], external["maxReplicas"]) == (2, 5)
+    assert external["metrics"][0]["external"]["metric"]["name"] == "platform_deliveries_due"
+    keda = of(rendered(4, named("everything")), "ScaledObject")["spec"]["triggers"][0]["metadata"]
+    assert keda["query"] == 'sum(max by (module) (platform_deliveries_due{namespace="shop"}))'
+    api = of(rendered(4, named("minimal")), "HorizontalPodAutoscaler", "api")["spec"]
+    assert (api["minReplicas"], api["maxReplicas"]) == (3, 10)
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("publicUrl=http://api.example.com", "publicUrl"),
+        ("image.tagg=1", "tagg"),
+        ("settings.PLATFORM_ADMIN_PASSWORD=hunter2", "PLATFORM_ADMIN_PASSWORD"),
+        ("storage.url=file:///var/lib/platform/files", "existingClaim"),
+        ("release.strategy=blueGreen", "blue"),
+        ("ingress.enabled=true", "hosts"),
+        ("worker.autoscaling.by=magic", "by"),
+        ("api.replicas=many", "replicas"),
+    ],
+)
+def test_values_that_cannot_work_are_refused_by_name(setting: str, told: str) -> None:
+    for version in (3, 4):
+        answer = helm(version, "template", "demo", str(CHART), "-f", str(named("minimal")), "--set", setting)
+        assert answer.returncode != 0
+        assert told in answer.stderr
+
+
+@needs_helm
+@pytest.mark.parametrize("kubernetes", ["1.31", "1.33", "1.35", "1.37"])
+def test_four_releases_of_kubernetes_take_every_object(kubernetes: str, values: Path, tmp_path: Path) -> None:
+    validate = pytest.importorskip(
+        "kubernetes_validate", reason="`uv run nox -s deploy` has kubernetes-validate"
+    )
+    for thing in rendered(4, values):
+        if thing["kind"] not in CUSTOM:
+            validate.validate(thing, kubernetes, strict=True)
+
+
+def test_the_charts_page_is_what_its_values_say() -> None:
+    done = subprocess.run([sys.executable, "tools/chart_docs.py", "--check"], cwd=REPOSITORY)
+    assert done.returncode == 0, "run: uv run python tools/chart_docs.py"
+
+
+def test_the_chart_is_of_the_platforms_own_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = (REPOSITORY / "pyproject.toml").read_text()
+    assert f'version = "{chart["appVersion"]}"' in project
