@@ -42,6 +42,7 @@ from platform_core.http.idempotency import Answer, IdempotencyKeys, Reservation,
 from platform_core.http.incoming import Answered, IncomingBody
 from platform_core.http.problems import respond
 from platform_core.http.routing import INJECTED, Policy, reads_incoming
+from platform_core.http.strictness import taken_at_its_word
 from platform_core.http.traffic import Traffic
 from platform_core.ports import Follow, Storage
 from platform_core.settings import KernelSettings
@@ -401,14 +402,15 @@ def _inner_handler(context: RouteContext, dependant: Dependant) -> Callable[[Req
 
 
 def _bound_dependant(declared: Dependant) -> Dependant:
-    """Return a copy whose endpoint is wrapped, and whose kernel dependencies are filled in directly."""
+    """Return a copy that reads JSON strictly, calls a wrapped endpoint, and has its kernel dependencies filled in."""
     endpoint = declared.call
     assert endpoint is not None  # noqa: S101  # a route's dependant calls its endpoint
-    injected = {d.name: INJECTED[d.call] for d in declared.dependencies if d.call in INJECTED and d.name}
-    rest = [d for d in declared.dependencies if d.call not in INJECTED]
+    strict = taken_at_its_word(declared)
+    injected = {d.name: INJECTED[d.call] for d in strict.dependencies if d.call in INJECTED and d.name}
+    rest = [d for d in strict.dependencies if d.call not in INJECTED]
     if inspect.isasyncgenfunction(endpoint) or inspect.isgeneratorfunction(endpoint):
-        return declared  # a stream: FastAPI calls it in its own way
-    return replace(declared, call=_wrapped(endpoint, injected), dependencies=rest)
+        return strict  # a stream: FastAPI calls it in its own way
+    return replace(strict, call=_wrapped(endpoint, injected), dependencies=rest)
 
 
 def _wrapped(
