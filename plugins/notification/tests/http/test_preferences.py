@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from platform_core.testing import PlatformFactory
@@ -48,11 +49,37 @@ async def test_a_stale_change_is_refused(platform: PlatformFactory) -> None:
         assert second.status_code == 412
 
 
+async def test_whoever_says_it_first_at_the_same_time_is_heard_and_the_last_word_holds(
+    platform: PlatformFactory,
+) -> None:
+    async with platform(MODULES, seed=essentials) as p:
+        eve = await sign_up(p, "eve")
+        told = [{"channels": {**DEFAULTS, "sms": number % 2 == 0}} for number in range(12)]
+        answers = await asyncio.gather(*(eve.client.put(URL, json=one) for one in told))
+        assert [answer.status_code for answer in answers] == [200] * len(told)
+        assert (await eve.client.get(URL)).json() in [answer.json() for answer in answers]
+        assert await p.sql("SELECT count(*) FROM notification.notification_preferences") == [{"count": 1}]
+
+
+async def test_of_those_who_name_the_same_version_at_the_same_time_one_is_heard(
+    platform: PlatformFactory,
+) -> None:
+    """If-Match holds for the first words too, although there is no row yet that could have a version."""
+    async with platform(MODULES, seed=essentials) as p:
+        eve = await sign_up(p, "eve")
+        condition = {"If-Match": (await eve.client.get(URL)).headers["etag"]}
+        told = [
+            {"quiet_hours": {"start": f"{20 + n}:00", "end": "07:00", "timezone": "UTC"}} for n in range(4)
+        ]
+        answers = await asyncio.gather(*(eve.client.put(URL, json=one, headers=condition) for one in told))
+        assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412]
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"channels": {"pigeon": True}}, "/body/channels/pigeon"),
     ({"kinds": {"no.such": {"email": True}}}, "/body/kinds/no.such"),
     ({"kinds": {KIND: {"pigeon": True}}}, f"/body/kinds/{KIND}/pigeon"),
-    ({"channels": {"email": "maybe"}}, "/body/channels/email"),
+    ({"channels": {"email": "yes"}}, "/body/channels/email"),
     ({"quiet_hours": {"start": "22:00", "end": "7", "timezone": "UTC"}}, "/body/quiet_hours/end"),
     ({"quiet_hours": {"start": "24:00", "end": "07:00", "timezone": "UTC"}}, "/body/quiet_hours/start"),
     ({"quiet_hours": {"start": "22:00", "end": "07:00", "timezone": "Moon"}}, "/body/quiet_hours/timezone"),

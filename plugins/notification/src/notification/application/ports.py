@@ -127,14 +127,17 @@ class DeviceRepository(Protocol):
 class PreferencesRepository(Protocol):
     """What users want to hear of."""
 
-    def add(self, aggregate: Preferences) -> None: ...
-
     def forget(self, user_id: UUID) -> None:
         """Delete what a user said for good."""
         ...
 
-    async def of_user(self, user_id: UUID) -> Preferences | None:
-        """Load what one user said, to change it."""
+    async def held(self, fresh: Preferences) -> Preferences:
+        """
+        Return what a user said, held until the commit, so that whoever changes it too waits.
+
+        Args:
+            fresh: is put in for a user who never said anything.
+        """
         ...
 
     async def of_users(self, user_ids: Iterable[UUID]) -> Mapping[UUID, Preferences]:

@@ -54,20 +54,16 @@ async def set_preferences(
     Raises:
         InvalidInput: a channel, kind or time zone that does not exist.
     """
-    user_id = principal.require_user()
-    stored = await preferences.of_user(user_id)
+    user_id, now = principal.require_user(), clock.now()
+    stored = await preferences.held(Preferences(id=new_id(), created_at=now, updated_at=now, user_id=user_id))
     check_preferences(
         channels=command.channels,
         kinds=command.kinds,
         quiet_hours=command.quiet_hours,
         # what was said about a module that is not installed at the moment may be said again
-        known_channels={*catalogue.defaults, *(stored.channels if stored else ())},
-        known_kinds={*catalogue.kinds, *(stored.kinds if stored else ())},
+        known_channels={*catalogue.defaults, *stored.channels},
+        known_kinds={*catalogue.kinds, *stored.kinds},
     )
-    now = clock.now()
-    if stored is None:
-        stored = Preferences(id=new_id(), created_at=now, updated_at=now, user_id=user_id)
-        preferences.add(stored)
     waited_for = stored.quiet_hours
     stored.change(now, channels=command.channels, kinds=command.kinds, quiet_hours=command.quiet_hours)
     if waited_for not in (None, stored.quiet_hours):

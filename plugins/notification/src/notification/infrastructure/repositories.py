@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from sqlalchemy import DateTime, Integer, Text, Uuid, any_, bindparam, delete, func, or_, select, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from notification.application.ports import Wordings
 from notification.domain import Device, Email, Preferences, Template
@@ -24,6 +24,7 @@ from notification.infrastructure.tables import (
     templates,
 )
 from platform_core.db import Repository
+from platform_core.errors import ConcurrentUpdate
 
 __all__ = [
     "SqlDeviceRepository",
@@ -74,6 +75,7 @@ _PURGE_DEVICES: Final = delete(devices).where(
     devices.c.deleted_at < bindparam("before", type_=DateTime(timezone=True))
 )
 _FORGET_DEVICES: Final = delete(devices).where(devices.c.user_id == bindparam("owner", type_=Uuid))
+_FIRST_WORDS: Final = insert(notification_preferences).on_conflict_do_nothing(index_elements=["user_id"])
 _PREFERENCES_OF_USERS: Final = PREFERENCES.select().where(
     notification_preferences.c.user_id == any_(bindparam("users", type_=ARRAY(Uuid)))
 )
@@ -127,8 +129,17 @@ class SqlPreferencesRepository(Repository[Preferences]):
     def forget(self, user_id: UUID) -> None:
         self.uow.write(_FORGET_PREFERENCES, values={"owner": user_id})
 
-    async def of_user(self, user_id: UUID) -> Preferences | None:
-        return await self.find(notification_preferences.c.user_id == user_id)
+    async def held(self, fresh: Preferences) -> Preferences:
+        theirs = notification_preferences.c.user_id == fresh.user_id
+        found = await self.find(theirs, lock=True)
+        if found is None:  # whoever puts in the first words at the same time is waited for
+            await self.uow.execute(
+                _FIRST_WORDS.values({name: getattr(fresh, name) for name in PREFERENCES.fields})
+            )
+            found = await self.find(theirs, lock=True)
+        if found is None:
+            raise ConcurrentUpdate  # forgotten in this moment; the command looks again
+        return found
 
     async def of_users(self, user_ids: Iterable[UUID]) -> Mapping[UUID, Preferences]:
         rows = await self.uow.fetch_all(_PREFERENCES_OF_USERS, {"users": list(user_ids)})
