@@ -61,7 +61,7 @@ KERNEL_ROOMS: Final = (
     "context",
     "security",
     "ports",
-    "money",
+    "money : texts",
     "errors",
     "domain",
 )
@@ -108,7 +108,7 @@ OUTSIDE_WORLD: Final = (
 
 FACES: Final = {
     "contracts": {"domain", "errors", "money"},
-    "domain": {"domain", "errors", "money"},
+    "domain": {"domain", "errors", "money", "texts"},
     "application": {"domain", "errors", "money", "ports", "security"},
 }
 """The kernel rooms that a plugin's inner rooms may import themselves."""

@@ -10,6 +10,7 @@ from uuid import UUID
 from courses.contracts import CourseCreated, EnrolmentWithdrawn, StudentEnrolled
 from platform_core.domain import Aggregate, Money
 from platform_core.money import checked, exact
+from platform_core.texts import human_name
 
 
 @dataclass(eq=False, kw_only=True)
@@ -43,12 +44,12 @@ class Course(Aggregate):
         Make a course.
 
         Raises:
-            InvalidInput: nobody can pay such a price.
+            InvalidInput: nobody can pay such a price, or read such a title.
         """
         price = checked(price, "price")
         course = cls(
             id=course_id,
-            title=title,
+            title=human_name(title, "title"),
             description=description,
             price_amount=price.amount,
             price_currency=price.currency,
@@ -56,7 +57,7 @@ class Course(Aggregate):
             created_at=now,
             updated_at=now,
         )
-        course.record(CourseCreated(course_id=course_id, title=title))
+        course.record(CourseCreated(course_id=course_id, title=course.title))
         return course
 
     @property

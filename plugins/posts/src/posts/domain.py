@@ -12,6 +12,7 @@ from uuid import UUID
 
 from platform_core.domain import Aggregate, Specification, Where
 from platform_core.errors import DomainError, Kind, NotFound
+from platform_core.texts import human_name
 from posts.contracts import CommentAdded, PostCreated, PostDeleted, PostPublished, PostState, PostUpdated
 
 WRITE: Final = "posts:write"
@@ -68,6 +69,7 @@ class Post(Aggregate):
         cls, post_id: UUID, *, author_id: UUID, title: str, body: str, tags: Sequence[str], now: datetime
     ) -> Post:
         """Begin a post that nobody but its author sees."""
+        title = human_name(title, "title")
         post = cls(
             id=post_id,
             author_id=author_id,
@@ -95,7 +97,7 @@ class Post(Aggregate):
 
     def rewrite(self, *, title: str, body: str, tags: Sequence[str], now: datetime) -> None:
         """Say it differently; nothing happens where nothing changes. An address that others may know stays."""
-        tags = tidy_tags(tags)
+        title, tags = human_name(title, "title"), tidy_tags(tags)
         if (title, body, tags) == (self.title, self.body, self.tags):
             return
         self.title, self.body, self.tags = title, body, tags

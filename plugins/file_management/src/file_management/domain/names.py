@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
 from platform_core.errors import InvalidInput
+from platform_core.texts import human_name
 
 NAME_BYTES = 255
 """As file systems have it, so that what is downloaded can be saved."""
-
-_BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Turn the direction of writing, so that `gpj.exe` can look like a picture."""
 
 
 def file_name(text: str, field: str = "name") -> str:
@@ -40,9 +37,7 @@ def folder_name(text: str, field: str = "name") -> str:
 
 
 def _checked(text: str, field: str) -> str:
-    name = unicodedata.normalize("NFC", text).strip()
-    if any(unicodedata.category(letter) == "Cc" or letter in _BIDI for letter in name):
-        raise InvalidInput.of(field, "holds control characters", "invalid_name")
+    name = human_name(text, field)
     if not name.strip("."):
         raise InvalidInput.of(field, "is no name", "invalid_name")
     if len(name.encode()) > NAME_BYTES:

@@ -8,10 +8,10 @@ from decimal import Decimal
 from uuid import UUID
 
 from platform_core.domain import Aggregate, Money
+from platform_core.texts import human_name, human_text
 from project_management.contracts import ExpenseRecorded, MilestoneAdded, TimeLogged
 from project_management.domain.projects import Project
 from project_management.domain.tasks import Task
-from project_management.domain.texts import named
 
 
 @dataclass(eq=False, kw_only=True)
@@ -96,7 +96,7 @@ class Expense(Aggregate):
             project_id=project.id,
             amount=spent.amount,
             currency=spent.currency,
-            note=named(note, "note"),
+            note=human_text(note, "note"),
             spent_on=spent_on,
             recorded_by=recorded_by,
         )
@@ -143,7 +143,7 @@ class Milestone(Aggregate):
             created_at=now,
             updated_at=now,
             project_id=project_id,
-            name=named(name, "name"),
+            name=human_name(name, "name"),
             due_date=due_date,
             created_by=created_by,
         )

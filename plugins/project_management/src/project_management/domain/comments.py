@@ -8,11 +8,11 @@ from datetime import datetime
 from uuid import UUID
 
 from platform_core.domain import Aggregate
+from platform_core.texts import human_text
 from project_management.contracts import CommentAdded, UserMentioned
 from project_management.domain.errors import NotYourComment
 from project_management.domain.roles import Membership, Right
 from project_management.domain.tasks import Task
-from project_management.domain.texts import named
 
 
 @dataclass(eq=False, kw_only=True)
@@ -57,7 +57,7 @@ class Comment(Aggregate):
             task_id=task.id,
             author_id=author_id,
             parent_id=parent_id,
-            body=named(body, "body"),
+            body=human_text(body, "body"),
         )
         others = [user_id for user_id in mentioned_ids if user_id != author_id]
         comment.record(
@@ -89,7 +89,7 @@ class Comment(Aggregate):
         """
         if by != self.author_id:
             raise NotYourComment
-        self.body = named(body, "body")
+        self.body = human_text(body, "body")
         self.touch(now)
         self._mention(task, [user_id for user_id in newly_mentioned if user_id != self.author_id])
 

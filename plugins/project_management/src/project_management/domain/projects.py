@@ -12,6 +12,7 @@ from uuid import UUID
 from platform_core.domain import Aggregate, Money
 from platform_core.errors import InvalidInput
 from platform_core.money import checked, exact
+from platform_core.texts import human_name
 from project_management.contracts import (
     ProjectCreated,
     ProjectDeleted,
@@ -21,7 +22,6 @@ from project_management.contracts import (
 )
 from project_management.domain.errors import CurrencyMismatch, LastOwner
 from project_management.domain.roles import Membership
-from project_management.domain.texts import named
 
 ACTIVE: Final = "active"
 
@@ -69,7 +69,7 @@ class Project(Aggregate):
             created_at=now,
             updated_at=now,
             owner_id=owner_id,
-            name=named(name, "name"),
+            name=human_name(name, "name"),
             description=description,
             start_date=start_date,
             end_date=end_date,
@@ -101,7 +101,7 @@ class Project(Aggregate):
         Whether the currency may still change is decided by the database: not once money was spent in it.
         """
         before = self._description()
-        self.name, self.description = named(name, "name"), description
+        self.name, self.description = human_name(name, "name"), description
         self.start_date, self.end_date = start_date, end_date
         self._set_budget(budget)
         self._check_dates()

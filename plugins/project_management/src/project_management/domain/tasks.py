@@ -7,6 +7,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from platform_core.domain import Aggregate
+from platform_core.texts import human_name
 from project_management.contracts import (
     Priority,
     TaskAssigned,
@@ -16,7 +17,6 @@ from project_management.contracts import (
     TaskStatusChanged,
     TaskUpdated,
 )
-from project_management.domain.texts import named
 from project_management.domain.workflow import DONE, TODO, require_transition
 
 
@@ -68,7 +68,7 @@ class Task(Aggregate):
             created_at=now,
             updated_at=now,
             project_id=project_id,
-            title=named(title, "title"),
+            title=human_name(title, "title"),
             description=description,
             priority=priority,
             due_date=due_date,
@@ -153,7 +153,7 @@ class Task(Aggregate):
             InvalidInput: the title is empty.
         """
         before = self._description()
-        self.title, self.description, self.priority = named(title, "title"), description, priority
+        self.title, self.description, self.priority = human_name(title, "title"), description, priority
         self.due_date, self.estimated_minutes, self.parent_id = due_date, estimated_minutes, parent_id
         changed = [field for field, value in self._description().items() if value != before[field]]
         if changed:

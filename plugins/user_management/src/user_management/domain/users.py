@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -12,6 +11,7 @@ from uuid import UUID
 
 from platform_core.domain import Aggregate, is_public_host
 from platform_core.errors import InvalidInput
+from platform_core.texts import human_name
 from user_management.contracts import (
     EmailVerificationRequested,
     EmailVerified,
@@ -32,8 +32,6 @@ from user_management.domain.roles import ADMIN_ID, MEMBER_ID, Role
 _USERNAME: Final = re.compile(r"[A-Za-z0-9._-]{3,32}")
 _LANGUAGE_TAG: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,4}")
 _PHONE_NUMBER: Final = re.compile(r"\+?[0-9][0-9 ()./-]{3,30}[0-9]")
-_NO_LETTERS: Final = frozenset({"Cc", "Zl", "Zp"})
-"""Unicode's categories of control characters, line and paragraph separators; joiners and wide spaces are in names."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -273,11 +271,8 @@ def check_username(text: str) -> str:
 
 
 def _check_full_name(text: str | None) -> str | None:
-    """Return it without spaces around it; a name is one line, wherever it will be shown or sent."""
-    name = (text or "").strip()
-    if any(unicodedata.category(letter) in _NO_LETTERS for letter in name):
-        raise InvalidInput.of("full_name", "holds line breaks or control characters", "invalid_full_name")
-    return name or None
+    """Return it without spaces around it; None when nothing is left."""
+    return human_name(text, "full_name") if text and not text.isspace() else None
 
 
 def _check_web_address(name: str, text: str) -> str:
