@@ -7,13 +7,14 @@ here uses them; every GET route is.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import AsyncRawCursor
 
 from platform_core import _outbox
 from platform_core._pools import KERNEL
@@ -22,15 +23,20 @@ from platform_core.http.idempotency import purge_idempotency_keys
 from platform_core.testing import PlatformFactory, RunningPlatform
 from user_management.testing import Account, essentials, sign_up
 
-ROWS = 20_000
-ALLOWED = {
-    (
-        "users",
-        "ILIKE",
-    ): "a search for a part of a name; administrators ask for it, and a trigram index is the deployer's",
-    ("deliveries", "parked"): "once at the start of a process, over what is set aside",
-}
-"""(table, part of the statement) → why it may read all of it."""
+
+def _tool() -> Any:
+    """Return `tools/plans.py`, which looks at every statement of every test in the same way."""
+    path = Path(__file__).parents[2] / "tools" / "plans.py"
+    spec = importlib.util.spec_from_file_location("plans_of_tests", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # its dataclasses look there
+    spec.loader.exec_module(module)
+    return module
+
+
+plans = _tool()
 
 _FILL = (
     "INSERT INTO user_management.users (id, version, created_at, updated_at, email, username, is_active,"
@@ -74,15 +80,17 @@ async def test_no_statement_reads_a_whole_large_table(platform: PlatformFactory)
     async with platform(["user_management", "notification"], seed=essentials) as p:
         admin = await sign_up(p, "admin", permissions=["*"])
         sent = await _statements(p, admin)
-        async with await psycopg.AsyncConnection.connect(p.database_url, autocommit=True) as connection:
+        with psycopg.connect(p.database_url, autocommit=True) as connection:
             for statement in _FILL:
-                await connection.execute(statement.encode(), {"rows": ROWS})
-            await connection.execute("ANALYZE")
+                connection.execute(statement.encode(), {"rows": plans.ROWS})
+            connection.execute("ANALYZE")
             found = [
                 f"{table}: {' '.join(sql.split())[:200]}"
                 for (purpose, sql), values in sent.items()
-                for table in await _read_whole(connection, purpose, sql, values)
-                if not any(table == allowed and part in sql for allowed, part in ALLOWED)
+                if sql not in ("BEGIN", "COMMIT")
+                for table in plans.read_whole(
+                    connection, plans.plan_of(connection, purpose, sql, values), sql
+                )
             ]
     assert len(sent) > 40, "too little was tried"
     assert found == []
@@ -96,7 +104,7 @@ async def test_claiming_stays_as_cheap_whatever_waits_and_whatever_the_statistic
         await p.sql(
             "WITH happened AS (INSERT INTO audit.domain_events (id, name, version, aggregate_type, aggregate_id,"
             " payload, correlation_id, occurred_at) SELECT platform.uuid7(), 'x', 1, 'x', platform.uuid7(), '{}', 'x',"
-            f" now() FROM generate_series(1, {ROWS}) RETURNING id, position, aggregate_id)"
+            f" now() FROM generate_series(1, {plans.ROWS}) RETURNING id, position, aggregate_id)"
             " INSERT INTO platform.deliveries (id, handler, event_id, position, aggregate_id)"
             " SELECT platform.uuid7(), 'x.y', id, position, aggregate_id FROM happened"
         )
@@ -108,9 +116,9 @@ async def test_claiming_stays_as_cheap_whatever_waits_and_whatever_the_statistic
             p.kernel.pools.claims(), {"x.y": 32}, newest={"x": 1}, token=new_id(), count=32, lease_seconds=1
         )
         [((purpose, sql), values)] = sent.items()
-        async with await psycopg.AsyncConnection.connect(p.database_url, autocommit=True) as connection:
-            plan = await _plan(connection, purpose, sql, values, analyze=True)
-    looked_at = max(node["Actual Rows"] * node["Actual Loops"] for node in _nodes(plan))
+        with psycopg.connect(p.database_url, autocommit=True) as connection:
+            plan = plans.plan_of(connection, purpose, sql, values, analyze=True)
+    looked_at = max(node["Actual Rows"] * node["Actual Loops"] for node in plans.nodes(plan))
     assert looked_at < 500, f"{looked_at:g} rows were looked at for 32"
 
 
@@ -166,53 +174,3 @@ async def _keep_house(p: RunningPlatform) -> None:
     await purge_idempotency_keys(pools, 24)
     for name in ("user_management.purge_logins", "notification.release_held_emails"):
         await p.execute(p.kernel.bus.codec.command(name, {}))
-
-
-async def _read_whole(
-    connection: psycopg.AsyncConnection[Any], purpose: str, sql: str, values: Sequence[Any]
-) -> set[str]:
-    if sql in ("BEGIN", "COMMIT"):
-        return set()
-    nodes = list(_nodes(await _plan(connection, purpose, sql, values)))
-    return {
-        node["Relation Name"]
-        for node in nodes
-        if node["Node Type"] == "Seq Scan" and await _is_large(connection, node)
-    }
-
-
-async def _is_large(connection: psycopg.AsyncConnection[Any], node: dict[str, Any]) -> bool:
-    cursor = await connection.execute(
-        "SELECT reltuples FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
-        " WHERE relname = %s AND nspname = %s",
-        (node["Relation Name"], node["Schema"]),
-    )
-    row = await cursor.fetchone()
-    return row is not None and row[0] > ROWS / 4
-
-
-async def _plan(
-    connection: psycopg.AsyncConnection[Any],
-    purpose: str,
-    sql: str,
-    values: Sequence[Any],
-    *,
-    analyze: bool = False,
-) -> dict[str, Any]:
-    off = "off" if purpose == "claims" else "on"
-    for plan in ("seqscan", "bitmapscan", "sort"):  # as `Pools.claims` opens its connections
-        await connection.execute(f"SET enable_{plan} = {off}".encode())
-    cursor = AsyncRawCursor(connection)
-    options = "ANALYZE, " if analyze else ""
-    await cursor.execute(f"EXPLAIN ({options}VERBOSE, FORMAT JSON) {sql}".encode(), values)
-    row = await cursor.fetchone()
-    assert row is not None
-    told = row[0] if isinstance(row[0], list) else json.loads(row[0])
-    plan: dict[str, Any] = told[0]["Plan"]
-    return plan
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for part in plan.get("Plans", ()):
-        yield from _nodes(part)

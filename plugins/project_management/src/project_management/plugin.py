@@ -33,7 +33,7 @@ from project_management.application import (
     tasks,
     time_entries,
 )
-from project_management.contracts import EVENTS
+from project_management.contracts.events import EVENTS
 from project_management.infrastructure import reads, repositories, tables, timeline
 from project_management.infrastructure.attached_files import AttachedFiles
 from project_management.seeds import SEEDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from platform_core.testing import RunningPlatform
-from project_management.contracts import EVENTS
+from project_management.contracts.events import EVENTS
 from project_management.testing import (
     add_comment,
     add_member,

@@ -19,7 +19,7 @@ async def note_activity(event: Event, log: ActivityLog, metadata: EventMetadata)
     Write down what happened; the line is called as the event is, so a repeated delivery changes nothing.
 
     Args:
-        event: one of `contracts.EVENTS`, each of which names its project.
+        event: one of `contracts.events.EVENTS`, each of which names its project.
     """
     fields = asdict(event)
     log.note(

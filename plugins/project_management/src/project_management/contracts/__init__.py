@@ -5,7 +5,6 @@ Imported through the facade, `from project_management import TaskAssigned`.
 """
 
 from project_management.contracts.events import (
-    EVENTS,
     CommentAdded,
     ExpenseRecorded,
     FileAttached,
@@ -47,7 +46,6 @@ from project_management.contracts.views import (
 )
 
 __all__ = [
-    "EVENTS",
     "ActivityView",
     "AttachmentView",
     "CommentAdded",
