@@ -64,6 +64,10 @@ class SeedingKernel(Protocol):
         """Active plugin → what it declared, in plugin order."""
         ...
 
+    async def announce(self) -> None:
+        """Make this build's handlers known, so that events are delivered to them."""
+        ...
+
     async def call(self, module: str, function: Callable[..., Any]) -> Any:
         """Await a function with what its parameters ask for, as `module`."""
         ...
@@ -117,6 +121,8 @@ async def run_seeds(
             raise SeedFailed(
                 f"The database is not what this build needs: {told}. Run `platform db upgrade` first."
             )
+        # in a fresh database no process has served yet, and nobody would ever hear of what seeds do
+        await kernel.announce()
         for owner, seed in plan:
             began = time.monotonic()
             await _run(kernel, owner, seed)

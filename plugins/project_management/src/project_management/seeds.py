@@ -54,6 +54,8 @@ async def make_projects(execute: Execute, directory: UserDirectory) -> None:
                     assignee_id=ben,
                     due_in_days=3,
                     spent_minutes=540,
+                    remark="@david, does it find what you looked for? @ben, then it can go online.",
+                    mentioned_ids=(david, ben),
                 ),
                 PlannedTask(title="Move the old articles", assignee_id=anna, due_in_days=21),
                 PlannedTask(title="Choose a host", priority="urgent", due_in_days=-1),
@@ -75,7 +77,12 @@ async def make_projects(execute: Execute, directory: UserDirectory) -> None:
             tasks=(
                 PlannedTask(title="Rent a tent", status="in_progress", assignee_id=clara, due_in_days=10),
                 PlannedTask(title="Invite the neighbours", assignee_id=anna, due_in_days=20),
-                PlannedTask(title="Find a band", priority="high"),
+                PlannedTask(
+                    title="Find a band",
+                    priority="high",
+                    remark="@anna, was your cousin's band free in May?",
+                    mentioned_ids=(anna,),
+                ),
             ),
             milestones={"Summer party": 40},
             expenses={"Deposit for the tent": Money(Decimal(300), "EUR")},

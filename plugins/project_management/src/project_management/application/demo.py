@@ -51,6 +51,7 @@ class PlannedTask:
         due_in_days: from today; negative is overdue.
         spent_minutes: worked by the assignee.
         remark: a comment by the owner.
+        mentioned_ids: whom the remark names.
     """
 
     title: str
@@ -61,6 +62,7 @@ class PlannedTask:
     estimated_minutes: int | None = None
     spent_minutes: int = 0
     remark: str = ""
+    mentioned_ids: tuple[UUID, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +170,7 @@ class Workshop:
                     author_id=project.owner_id,
                     parent_id=None,
                     body=planned.remark,
-                    mentioned_ids=(),
+                    mentioned_ids=planned.mentioned_ids,
                     now=now,
                 )
             )

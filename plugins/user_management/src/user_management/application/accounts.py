@@ -393,13 +393,16 @@ async def make_administrator(
         return False
     email, now = formats.email(command.email), clock.now()
     user = await users.find_by_email(email)
+    policy.check(command.password, email=email, username=user.username if user else command.username)
+    password_hash = await hasher.hash(command.password)
     if user is None:
         user = User.vouched_for(
             user_id=new_id(), email=email, username=command.username, full_name=None, now=now
         )
+        user.password_hash = password_hash  # the first one is no change that anybody should hear of
         users.add(user)
-    policy.check(command.password, email=email, username=user.username)
-    user.change_password(await hasher.hash(command.password), now)
+    else:
+        user.change_password(password_hash, now)
     user.assign(await roles.get(ADMIN_ID), now)
     user.activate(now)
     await sessions.end_all(user.id, reason="password_changed", now=now)
