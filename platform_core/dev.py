@@ -73,15 +73,17 @@ def run(*, host: str, port: int, data_dir: Path | None, modules: str | None, rel
     directory = data_dir or Path(source.get("PLATFORM_DATA_DIR") or ".platform")
     if modules:
         source["PLATFORM_MODULES"] = modules
+    interruption = _Interruption()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, interruption)
     try:
         listener = _bind(host, port, directory)
         with listener, _embedded(source, directory) as starting:
             source = _with_defaults(source, listener)
             order = _Order(str(directory), born_at)
             _say(f"Starting in {directory} …")
-            _import_meanwhile()
+            with interruption.waits():
+                _import_meanwhile()
             addresses = starting.result()
             with _development.announced(directory, addresses):
                 if reload:
@@ -109,8 +111,31 @@ class _Interrupted(KeyboardInterrupt):
     """
 
 
-def _interrupt(_number: int, _frame: object) -> None:
-    raise _Interrupted
+class _Interruption:
+    """What a signal does during the start: it is raised wherever the start is at the moment."""
+
+    def __init__(self) -> None:
+        self._came = self._waits = False
+
+    def __call__(self, _number: int, _frame: object) -> None:
+        self._came = True
+        if not self._waits:
+            raise _Interrupted
+
+    @contextlib.contextmanager
+    def waits(self) -> Iterator[None]:
+        """
+        Let a signal wait for the end of the block, which is to be short and full of imports.
+
+        They give their locks back in callbacks, and Python drops what is raised in a callback.
+        """
+        self._waits = True
+        try:
+            yield
+        finally:
+            self._waits = False
+        if self._came:
+            raise _Interrupted
 
 
 def _refuse_production(source: Mapping[str, str]) -> None:
@@ -166,9 +191,14 @@ def _embedded(source: Mapping[str, str], directory: Path) -> Iterator[Future[dic
 
 
 def _import_meanwhile() -> None:
+    import platform_core.app
+    import platform_core.http.assembly
+    import platform_core.serve  # noqa: F401  # imported here so that the time is not spent later
+    from platform_core._http_server import uvloop_factory
 
+    uvloop_factory()  # it imports, too
     with contextlib.suppress(ModuleNotFoundError):  # where mails go elsewhere nobody needs it
-        pass
+        import platform_core.mailcatcher  # noqa: F401  # as above
 
 
 def _catcher_class() -> type[MailCatcher]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from platform_core.dev import _Interruption
 from platform_core.testing import PluginSource, RunningProcess, RunPlatform, plugins_installed, run_process
 
 if TYPE_CHECKING:
@@ -211,6 +212,18 @@ def test_start_that_is_interrupted_while_it_still_imports_leaves_nothing(dev: De
     with dev.started(home, ready="Starting in") as process:
         interrupt(process, signal.SIGINT, 0.2)
     assert processes_in(home) == []
+
+
+def test_a_signal_in_the_middle_of_imports_is_heard_at_their_end() -> None:
+    """Raised inside of an import, it could come out of a callback, which Python answers with a shrug."""
+    interruption, imported = _Interruption(), []
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012  # that it comes at the end is what is tried
+        with interruption.waits():
+            interruption(signal.SIGINT, None)
+            imported.append("the rest")
+    assert imported == ["the rest"]
+    with pytest.raises(KeyboardInterrupt):
+        interruption(signal.SIGTERM, None)
 
 
 def interrupt(process: RunningProcess, number: signal.Signals, after_seconds: float) -> None:
