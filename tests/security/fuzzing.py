@@ -80,8 +80,11 @@ def aimed(case: Any, known: Mapping[str, str]) -> Any:
     """Let a case pass the checks of single values: an invented identity belongs to nothing."""
     parameters = case.path_parameters or {}
     parameters.update({name: known[name] for name in parameters.keys() & known.keys()})
-    if isinstance(case.body, dict):
-        case.body.update({name: known[name] for name in case.body.keys() & known.keys()})
+    pending = [case.body]
+    while pending:
+        if isinstance(body := pending.pop(), dict):
+            body.update({name: known[name] for name in body.keys() & known.keys()})
+            pending += body.values()
     return case
 
 

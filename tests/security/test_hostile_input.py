@@ -152,7 +152,7 @@ async def test_row_79_what_people_call_themselves_is_text_in_the_mail_that_they_
     Line breaks are refused; mails do not rely on that, so they are put into the database by hand.
     """
     names = [
-        "{{7*7}}{% include 'x' %}{{config}}<b onclick=x>Mallory</b>",
+        "{{ 7654321 * 7 }}{% include 'x' %}{{config}}<b onclick=x>Mallory</b>",
         "Mallory\r\nBcc: all@example.org\r\n\r\nanother body",
         "Mallory\nX-Other: y",
         "a\u2028b\x85c",
@@ -191,7 +191,7 @@ async def test_row_79_what_people_call_themselves_is_text_in_the_mail_that_they_
             assert all(value.isprintable() for _, value in mail.headers)
             assert mail.text is not None
             assert mail.html is not None
-            assert "49" not in mail.text + mail.html + mail.subject
+            assert "53580247" not in mail.text + mail.html + mail.subject
             assert "<b onclick" not in mail.html
 
 

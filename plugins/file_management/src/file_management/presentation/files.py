@@ -64,8 +64,8 @@ WAITS: Final[dict[int | str, dict[str, Any]]] = {
 PROBLEM: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 BYTES: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "The content.", "content": {"application/octet-stream": {}}},
-    206: {"description": "The part that `Range` asks for.", "content": {"application/octet-stream": {}}},
+    200: {"description": "The content.", "content": {"*/*": {}}},
+    206: {"description": "The part that `Range` asks for.", "content": {"*/*": {}}},
     304: {"description": "It is still what your If-None-Match names."},
     416: {"description": "The range lies outside of the content, or is none.", "content": PROBLEM},
 }
