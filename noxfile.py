@@ -300,6 +300,8 @@ def lowest(session: nox.Session) -> None:
 def alone(session: nox.Session, plugin: str) -> None:
     """
     Each plugin's own tests where nothing is installed but the kernel, the plugin and what its metadata asks for.
+
+    What only its tests need, such as people who log in, stands in its dependency group `tests`.
     """
     needed = [plugin, *(other for other in PLUGINS if other != plugin and _requires(plugin, other))]
     _install(session, *needed)
@@ -352,6 +354,7 @@ def _install(session: nox.Session, *plugins: str) -> None:
 
 
 def _requires(plugin: str, other: str) -> bool:
-    declared = nox.project.load_toml(f"plugins/{plugin}/pyproject.toml")["project"]["dependencies"]
+    metadata = nox.project.load_toml(f"plugins/{plugin}/pyproject.toml")
+    for_tests = metadata.get("dependency-groups", {}).get("tests", [])
     distribution = f"platform-plugin-{other.replace('_', '-')}"
-    return any(line.startswith(distribution) for line in declared)
+    return any(line.startswith(distribution) for line in [*metadata["project"]["dependencies"], *for_tests])

@@ -79,6 +79,14 @@ def fetch(url: str) -> str:
         return str(answer.read().decode())
 
 
+def test_every_shipped_module_is_listed_and_installed_by_the_line_that_installs_all() -> None:
+    shipped = {path.parent.name for path in REPOSITORY.glob("plugins/*/pyproject.toml")}
+    (block,) = snippets("Five minutes as a deployer", "shell")
+    (named,) = re.findall(r"platform-plugin-\{(.*?)\}", block)
+    assert {name.replace("-", "_") for name in named.split(",")} == shipped
+    assert set(re.findall(r"^\| \[(\w+)\]\(plugins/", README, re.MULTILINE)) == shipped
+
+
 def test_a_deployers_first_five_minutes_work_as_shown(folder: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from courses.application import CreateCourse
-from platform_core.domain import Money
+from courses.contracts import Enrol
+from platform_core.domain import Money, new_id
 
 if TYPE_CHECKING:
     from courses.contracts import CourseView
     from platform_core.testing import RunningPlatform
 
-__all__ = ["make_course", "settings_for_tests"]
+__all__ = ["FACTORIES", "enrol", "make_course", "settings_for_tests"]
 
 
 def settings_for_tests() -> Mapping[str, str]:
@@ -27,3 +29,14 @@ async def make_course(
     """Offer a course in euros."""
     money = Money(Decimal(price), "EUR")
     return await p.execute(CreateCourse(title=title, price=money, capacity=capacity))
+
+
+async def enrol(p: RunningPlatform, course: CourseView, student_id: UUID) -> UUID:
+    """Give a student a seat; return the enrolment's id."""
+    enrolment_id = new_id()
+    await p.execute(Enrol(enrolment_id=enrolment_id, course_id=course.id, student_id=student_id))
+    return enrolment_id
+
+
+FACTORIES: Final = {"courses.course": make_course, "courses.enrolment": enrol}
+"""What makes one of each aggregate."""

@@ -15,14 +15,16 @@ For tests: somebody is told something, and the scenarios that every adapter of a
 
 from __future__ import annotations
 
+import base64
+import secrets
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from notification.application.announcements import Announce
 from notification.contracts import (
@@ -35,9 +37,23 @@ from notification.contracts import (
 from platform_core.domain import new_id
 
 if TYPE_CHECKING:
+    from httpx2 import AsyncClient
+
     from platform_core.testing import RunningPlatform
 
-__all__ = ["ChannelConformance", "FarSide", "announce", "settings_for_tests"]
+__all__ = [
+    "FACTORIES",
+    "ChannelConformance",
+    "FarSide",
+    "announce",
+    "register_device",
+    "set_preferences",
+    "settings_for_tests",
+    "write_template",
+]
+
+Thing = dict[str, Any]
+"""What a route answered."""
 
 
 @cache
@@ -59,6 +75,53 @@ async def announce(
     identity = announcement_id or new_id()
     await p.execute(Announce(announcement_id=identity, recipients=list(user_ids), title=title, text=text))
     return identity
+
+
+async def set_preferences(client: AsyncClient, **channels: bool) -> Thing:
+    """Say on which channels the caller wants to hear: `email=False`."""
+    answer = await client.put(f"{_BASE}/preferences", json={"channels": channels})
+    assert answer.status_code == 200, answer.text
+    preferences: Thing = answer.json()
+    return preferences
+
+
+async def write_template(
+    administrator: AsyncClient, kind: str, *, channel: str = "email", locale: str = "en", **wording: str
+) -> Thing:
+    """Word a kind anew; `wording` as the route takes it, what is left out is as built in."""
+    return await _made(
+        administrator, "templates", {"kind": kind, "channel": channel, "locale": locale} | wording
+    )
+
+
+async def register_device(client: AsyncClient, endpoint: str = "https://push.example.com/phone") -> Thing:
+    """Let the caller be pushed to; the keys are a browser's, made and thrown away."""
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    point = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    keys = {"p256dh": _base64url(point), "auth": _base64url(secrets.token_bytes(16))}
+    return await _made(client, "devices", {"endpoint": endpoint, "keys": keys})
+
+
+FACTORIES: Final = {
+    "notification.email": announce,
+    "notification.preferences": set_preferences,
+    "notification.template": write_template,
+    "notification.device": register_device,
+}
+"""What makes one of each aggregate."""
+
+_BASE: Final = "/api/v1/notifications"
+
+
+async def _made(client: AsyncClient, path: str, body: Thing) -> Thing:
+    answer = await client.post(f"{_BASE}/{path}", json=body)
+    assert answer.status_code == 201, answer.text
+    made: Thing = answer.json()
+    return made
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 class FarSide(Protocol):

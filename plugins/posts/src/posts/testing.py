@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
-__all__ = ["add_comment", "make_post", "settings_for_tests"]
+__all__ = ["FACTORIES", "add_comment", "make_post", "settings_for_tests"]
 
 
 def settings_for_tests() -> Mapping[str, str]:
@@ -43,3 +43,7 @@ async def add_comment(
     assert answer.status_code == 201, answer.text  # noqa: S101  # as above
     comment: dict[str, Any] = answer.json()
     return comment
+
+
+FACTORIES: Final = {"posts.post": make_post, "posts.comment": add_comment}
+"""What makes one of each aggregate."""

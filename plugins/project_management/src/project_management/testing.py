@@ -10,13 +10,14 @@ For tests, of this plugin and of those that need projects: one of everything, ma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
 __all__ = [
+    "FACTORIES",
     "add_comment",
     "add_member",
     "log_time",
@@ -84,3 +85,14 @@ async def _made(client: AsyncClient, path: str, body: Mapping[str, Any]) -> Thin
     assert answer.status_code == 201, answer.text  # noqa: S101  # assertions are its product
     made: Thing = answer.json()
     return made
+
+
+FACTORIES: Final = {
+    "project_management.project": make_project,
+    "project_management.task": make_task,
+    "project_management.comment": add_comment,
+    "project_management.time_entry": log_time,
+    "project_management.expense": record_expense,
+    "project_management.milestone": set_milestone,
+}
+"""What makes one of each aggregate."""

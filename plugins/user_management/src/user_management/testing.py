@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -26,8 +26,18 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
     from platform_core.testing import RunningPlatform
+    from user_management.contracts import RoleView
 
-__all__ = ["Account", "essentials", "log_in", "new_signing_key", "settings_for_tests", "sign_up"]
+__all__ = [
+    "FACTORIES",
+    "Account",
+    "essentials",
+    "log_in",
+    "make_role",
+    "new_signing_key",
+    "settings_for_tests",
+    "sign_up",
+]
 
 PASSWORD = "a long enough sentence"  # noqa: S105  # of accounts that live as long as a test
 
@@ -100,6 +110,11 @@ async def sign_up(
     return await log_in(p, email, ip=ip)
 
 
+async def make_role(p: RunningPlatform, name: str = "helper", *, permissions: Sequence[str] = ()) -> RoleView:
+    """Name a set of permissions, as the platform itself."""
+    return await p.execute(CreateRole(name=name, permissions=list(permissions)))
+
+
 async def log_in(
     p: RunningPlatform, email: str, password: str = PASSWORD, *, ip: str = "127.0.0.1"
 ) -> Account:
@@ -118,3 +133,7 @@ async def log_in(
         refresh_token=tokens["refresh_token"],
         client=client,
     )
+
+
+FACTORIES: Final = {"user_management.user": sign_up, "user_management.role": make_role}
+"""What makes one of each aggregate."""

@@ -4,7 +4,8 @@ For tests, of this plugin and of those that sell: a payment gateway whose ledger
     async with running_gateway() as gateway:
         async with platform(["courses", "orders"], settings={"PAYMENT_GATEWAY_URL": gateway.url}) as p:
             …
-            assert gateway.entries(order_id) == ["charge"]
+            order = await buy(eve.client, await make_course(p))
+            assert gateway.entries(UUID(order["id"])) == ["charge"]
 """
 
 from __future__ import annotations
@@ -13,12 +14,18 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
 from orders.testing.gateway import DevelopmentGateway
 
-__all__ = ["ServedGateway", "running_gateway", "settings_for_tests"]
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient
+
+    from courses import CourseView
+
+__all__ = ["FACTORIES", "ServedGateway", "buy", "running_gateway", "settings_for_tests"]
 
 
 def settings_for_tests() -> Mapping[str, str]:
@@ -53,3 +60,20 @@ async def running_gateway() -> AsyncIterator[ServedGateway]:
         finally:
             server.should_exit = True
             await serving
+
+
+async def buy(
+    client: AsyncClient,
+    course: CourseView,
+    token: str = "tok_ok",  # noqa: S107  # of the development gateway
+) -> dict[str, Any]:
+    """Buy a seat over HTTP and return the order; fails unless it was completed, or is under way."""
+    body = {"course_id": str(course.id), "payment_token": token}
+    answer = await client.post("/api/v1/orders/purchase", json=body)
+    assert answer.status_code in (201, 202), answer.text  # noqa: S101  # assertions are its product
+    order: dict[str, Any] = answer.json()
+    return order
+
+
+FACTORIES: Final = {"orders.order": buy}
+"""What makes one of each aggregate."""
