@@ -193,7 +193,7 @@ def _embedded(source: Mapping[str, str], directory: Path) -> Iterator[Future[dic
 def _import_meanwhile() -> None:
     import platform_core.app
     import platform_core.http.assembly
-    import platform_core.serve  # noqa: F401  # imported here so that the time is not spent later
+    import platform_core.serve  # imported here so that the time is not spent later
     from platform_core._http_server import uvloop_factory
 
     uvloop_factory()  # it imports, too

@@ -194,7 +194,7 @@ async def test_the_seeds_make_projects_and_may_run_again(platform: PlatformFacto
             "tasks": 10,
             "milestones": 3,
             "expenses": 3,
-            "task_comments": 1,
+            "task_comments": 3,
         }
         [row] = await p.sql("SELECT count(*) AS n FROM project_management.activity_entries")
         assert row["n"] > 30
