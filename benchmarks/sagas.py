@@ -140,7 +140,7 @@ async def _rush(ground: Ground, side: Side, course_id: UUID, gateway: str) -> Ru
         ended = time.perf_counter() - started
         ledger = (await client.get(f"{gateway}/ledger")).json()[before:]
     _check(ground, [entry["kind"] for entry in ledger])
-    return Rush(answered, ended, statistics.quantiles(latencies, n=20)[-1], answers)
+    return Rush(answered, ended, statistics.quantiles(latencies, n=20)[-1], dict(answers))
 
 
 def _check(ground: Ground, entries: list[str]) -> None:
