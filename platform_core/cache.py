@@ -96,11 +96,7 @@ class Redis:
             if self._probing or time.monotonic() < self._open_until:
                 raise RedisAway
             self._probing = True
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._queue.append((command, answer))
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send_all())
-        return await answer
+        return await self._enqueue(command)
 
     async def evaluate(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """Run a script by its digest, or by its source where Redis does not know it (yet, or any more)."""
@@ -110,10 +106,9 @@ class Redis:
             return await self.call("EVAL", script.source, len(keys), *keys, *arguments)
 
     def send(self, *command: Any) -> None:
-        """Send one command whose answer does not matter; nothing is raised."""
+        """Send one command whose answer does not matter, before any later one; nothing is raised."""
         if self.is_available:
-            task = asyncio.ensure_future(self.call(*command))
-            task.add_done_callback(_ignore)
+            self._enqueue(command).add_done_callback(_ignore)
 
     async def ping(self) -> None:
         """
@@ -141,6 +136,13 @@ class Redis:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._sender
         await self._disconnect()
+
+    def _enqueue(self, command: tuple[Any, ...]) -> asyncio.Future[Any]:
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._queue.append((command, answer))
+        if self._sender is None:
+            self._sender = asyncio.create_task(self._send_all())
+        return answer
 
     async def _send_all(self) -> None:
         try:
@@ -264,6 +266,20 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """
+    By what a request is known when it comes again.
+
+    Attributes:
+        key: in Redis.
+        seconds: how long it is remembered.
+    """
+
+    key: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Allowance:
     """What is left of one bucket: how many requests, and seconds until its window ends."""
 
@@ -283,6 +299,8 @@ class Verdict:
         allowances: in the order asked for.
         standing: the cached standing that was asked for, as it was stored.
         wrote_seconds_ago: since the caller's last write; infinite: not lately; None: nobody knows, or nobody asked.
+        begun_seconds: how long ago a request with the same mark came; negative for the first one, None when nobody
+            knows.
     """
 
     allowed: bool
@@ -290,19 +308,22 @@ class Verdict:
     allowances: tuple[Allowance, ...]
     standing: bytes | None = None
     wrote_seconds_ago: float | None = None
+    begun_seconds: int | None = None
 
 
 # Two fixed windows, the older one weighted by how much of it the sliding window still covers. Redis keeps the time, so
-# that every process counts alike. Stored per bucket: "window:previous:current". Answered as one text, because one is
-# read faster than a list: "allowed wait (remaining reset)… [milliseconds since the write]", a line feed, the standing.
+# that every process counts alike. Stored per bucket: "window:previous:current". Keys: the buckets, then as asked for:
+# the standing and what voids it, the note of the caller's last write, the mark of the request (what is refused leaves
+# none). Answered as one text, because one is read faster than a list: "allowed wait begun (remaining reset)…
+# [milliseconds since the write]", a line feed, the standing.
 _GATE: Final = Script(r"""
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-local buckets = tonumber(ARGV[1])
-local answer = {1, 0}
+local buckets, marked = tonumber(ARGV[1]), tonumber(ARGV[2])
+local answer = {1, 0, -1}
 local counts = {}
 for i = 1, buckets do
-  local limit, period = tonumber(ARGV[2 * i]), tonumber(ARGV[2 * i + 1])
+  local limit, period = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
   local window = math.floor(now / period)
   local elapsed = now - window * period
   local w, p, c = string.match(redis.call('GET', KEYS[i]) or '', '^(%d+):(%d+):(%d+)$')
@@ -335,7 +356,14 @@ for i = 1, buckets do
   answer[#answer + 1] = count[6]
 end
 local last = #KEYS
-local window = tonumber(ARGV[2 * buckets + 2])
+if marked > 0 then
+  if answer[1] == 1 then
+    local begun = redis.call('SET', KEYS[last], string.format('%.3f', now), 'NX', 'GET', 'EX', marked)
+    if begun then answer[3] = math.max(0, math.floor(now - begun)) end
+  end
+  last = last - 1
+end
+local window = tonumber(ARGV[2 * buckets + 3])
 if window then
   local left = redis.call('PTTL', KEYS[last])
   answer[#answer + 1] = left >= 0 and math.max(0, window - left) or -1
@@ -374,6 +402,7 @@ class Gate:
         buckets: Sequence[Bucket],
         standing_keys: Sequence[str] = (),
         wrote: tuple[str, int] | None = None,
+        mark: Mark | None = None,
     ) -> Verdict:
         """
         Charge every bucket with one request, or none when one of them is full.
@@ -381,10 +410,11 @@ class Gate:
         Args:
             standing_keys: where the standing is stored, then the marks that make older entries void.
             wrote: where it is noted that the caller wrote, and for how many milliseconds.
+            mark: left by the first request that is let in; later ones are told how long ago that was.
 
         Returns: a verdict in any case; without Redis each process counts by itself.
         """
-        arguments: list[Any] = [len(buckets)]
+        arguments: list[Any] = [len(buckets), mark.seconds if mark is not None else 0]
         for bucket in buckets:
             arguments += (bucket.limit.count, bucket.limit.seconds)
         keys = [f"{self._prefix}{bucket.policy}:{bucket.owner}" for bucket in buckets]
@@ -392,6 +422,8 @@ class Gate:
         if wrote is not None:
             keys.append(wrote[0])
             arguments.append(wrote[1])
+        if mark is not None:
+            keys.append(mark.key)
         try:
             answer = await self.redis.evaluate(_GATE, keys, arguments)
         except RedisAway:
@@ -400,14 +432,16 @@ class Gate:
             self._complain(error)
             return self._local.admit(buckets)
         head, _, entry = answer.partition(b"\n")
-        allowed, retry_after, *left = map(int, head.split())
+        allowed, retry_after, begun, *left = map(int, head.split())
         allowances = tuple(
             Allowance(bucket, left[2 * index], left[2 * index + 1]) for index, bucket in enumerate(buckets)
         )
         ago = None
         if wrote is not None:
             ago = left[-1] / 1000 if left[-1] >= 0 else math.inf
-        return Verdict(allowed == 1, retry_after, allowances, entry or None, ago)
+        return Verdict(
+            allowed == 1, retry_after, allowances, entry or None, ago, None if mark is None else begun
+        )
 
     def _complain(self, error: RedisError) -> None:
         self.redis.failures_count += 1

@@ -42,7 +42,7 @@ _MODULE_RIGHTS: Final[Sequence[LiteralString]] = (
     "INSERT (audit_id) ON audit.audit_chain",
     "SELECT ON platform.subscriptions",
     "SELECT, INSERT, UPDATE ON platform.deliveries",
-    "SELECT, UPDATE ON platform.idempotency_keys",
+    "SELECT, INSERT, UPDATE ON platform.idempotency_keys",
     "SELECT, INSERT, UPDATE ON platform.sagas",
     "INSERT ON platform.saga_log",
 )

@@ -117,7 +117,7 @@ def build_app(parts: HttpParts) -> FastAPI:
     gatekeeper = Gatekeeper(
         settings, parts.gate, parts.standings, parts.authenticators, parts.audit_denied, parts.replica
     )
-    idempotency = IdempotencyKeys(parts.pools, parts.keys, settings.idempotency_hours)
+    idempotency = IdempotencyKeys(parts.pools, parts.gate.redis, parts.keys, settings.idempotency_hours)
     runtime = Runtime(
         settings, parts.bus, gatekeeper, idempotency, parts.storage, parts.traffic, parts.follow
     )

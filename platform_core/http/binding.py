@@ -31,6 +31,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
 from platform_core._uow import SqlUnitOfWork
+from platform_core.cache import Mark
 from platform_core.context import bind
 from platform_core.domain import Page, Refused
 from platform_core.errors import DomainError, Kind, PlatformError, PreconditionFailed
@@ -40,7 +41,7 @@ from platform_core.http.exchange import Bus, Exchange, bound, current_exchange, 
 from platform_core.http.gate import Gatekeeper
 from platform_core.http.idempotency import Answer, IdempotencyKeys, Reservation, fingerprint
 from platform_core.http.incoming import Answered, IncomingBody
-from platform_core.http.problems import respond
+from platform_core.http.problems import RequestInProgress, respond
 from platform_core.http.routing import INJECTED, Policy, reads_incoming
 from platform_core.http.strictness import taken_at_its_word
 from platform_core.http.traffic import Traffic
@@ -120,18 +121,30 @@ class BoundRoute:
         exchange.route = self
         if (task := asyncio.current_task()) is not None:
             task.set_name(f"{exchange.method} {self.template}")  # the watchdog names who held the loop up
+        once = self._keyed(exchange)
         try:
             principal = await self._runtime.gatekeeper.admit(exchange, self.policy)
             exchange.enter(replace(exchange.context, principal=principal))
-            response = await self._answer(request, exchange)
+            response = await self._answer(request, exchange, once)
         except _REFUSALS as error:
             response = await self._refuse(error, request)
+        finally:
+            if once is not None:
+                once.let_go()
         if self.policy.secret:
             response.headers["Cache-Control"] = "no-store"
         response.headers.update(self.policy.headers)
         return response
 
-    async def _answer(self, original: Request, exchange: Exchange) -> Response:
+    def _keyed(self, exchange: Exchange) -> _Once | None:
+        if exchange.method != "POST" or b"idempotency-key" not in exchange.headers:
+            return None
+        once = _Once(self, exchange)
+        if not self._reads_itself:  # what is sent for minutes would seem to be running all the while
+            exchange.claim = once.claim
+        return once
+
+    async def _answer(self, original: Request, exchange: Exchange, once: _Once | None) -> Response:
         check_url(original.scope)
         method = original.scope["method"]
         request = LimitedRequest(original, self._limit_bytes or 0, self._pace)
@@ -146,7 +159,7 @@ class BoundRoute:
             exchange.incoming = self._incoming(request, exchange)
         if method == "GET":
             return self._finished(await self._inner(request), exchange, original)
-        once = self._prepare(request, exchange, method)
+        self._prepare(request, exchange, method, once)
         response = await (self._inner(request) if once is None else self._once(request, once))
         if method in _REPLACING:
             self._tag(response)
@@ -186,18 +199,15 @@ class BoundRoute:
 
     # ── around the endpoint ──────────────────────────────────────────────────────────────────────
 
-    def _prepare(self, request: LimitedRequest, exchange: Exchange, method: str) -> _Once | None:
+    def _prepare(self, request: LimitedRequest, exchange: Exchange, method: str, once: _Once | None) -> None:
         steps: list[Callable[[], Awaitable[Response | None]]] = []
-        once: _Once | None = None
         if method in _CONDITIONAL and b"if-match" in exchange.headers:
             exchange.if_match = True
             steps.append(functools.partial(self._check_version, request, exchange))
-        if method == "POST" and b"idempotency-key" in exchange.headers:
-            once = _Once(self, request, exchange)
-            steps.append(once.begin)
+        if once is not None:
+            steps.append(functools.partial(once.begin, request))
         if steps:
             exchange.on_act = functools.partial(_run, steps)
-        return once
 
     async def _once(self, request: LimitedRequest, once: _Once) -> Response:
         try:
@@ -205,12 +215,11 @@ class BoundRoute:
         except Answered as known:
             return known.response
         except _REFUSALS as error:
-            response = await self._refuse(error, request)
+            response = await once.overtaken(error) or await self._refuse(error, request)
         except BaseException:
             await once.end(None)
             raise
-        await once.end(response)
-        return response
+        return await once.end(response) or response
 
     async def _check_version(self, request: Request, exchange: Exchange) -> None:
         headers = exchange.headers[b"if-match"]
@@ -293,19 +302,33 @@ _REPLACING: Final = frozenset({"PATCH", "PUT"})
 
 
 class _Once:
-    """One request with an Idempotency-Key, from its reservation to its stored answer."""
+    """One request with an Idempotency-Key, from its mark or reservation to its stored answer."""
 
-    def __init__(self, route: BoundRoute, request: LimitedRequest, exchange: Exchange) -> None:
-        self._route, self._request, self._exchange = route, request, exchange
+    def __init__(self, route: BoundRoute, exchange: Exchange) -> None:
+        self._route, self._exchange = route, exchange
         self._keys = route._runtime.idempotency  # the same room: this class is a part of the route
+        self._key = exchange.header(b"idempotency-key") or ""
+        self._scope: tuple[str, ...] = ()
+        self._mark: Mark | None = None
+        self._request: LimitedRequest | None = None
         self._reservation: Reservation | None = None
         self._told: Exception | None = None
 
-    async def begin(self) -> Response | None:
+    def claim(self, user_id: UUID | None) -> Mark:
+        """Return the mark for whoever seems to be asking."""
+        self._scope = self._scope_of(user_id)
+        self._mark = self._keys.claim(self._key, scope=self._scope)
+        return self._mark
+
+    def let_go(self) -> None:
+        """Take the mark away again when the request came to nothing."""
+        begun = self._exchange.begun_seconds
+        if self._mark is not None and self._reservation is None and begun is not None and begun < 0:
+            self._keys.unclaim(self._mark)
+
+    async def begin(self, request: LimitedRequest) -> Response | None:
         """Reserve the key; a response is the answer of the first request."""
-        exchange, request = self._exchange, self._request
-        caller: UUID | None = exchange.caller.user_id
-        who = str(caller) if caller else f"anonymous {exchange.context.ip}"
+        exchange, self._request = self._exchange, request
         digest = await fingerprint(
             request.scope["path"],
             request.scope["query_string"],
@@ -313,8 +336,15 @@ class _Once:
             form=request._form,
             body=request.received or getattr(request, "_body", b""),
         )
-        key = exchange.header(b"idempotency-key") or ""
-        known = await self._keys.reserve(key, scope=(who, "POST", self._route.template), request=digest)
+        scope = self._scope_of(exchange.caller.user_id)
+        is_marked = scope == self._scope  # not who seemed to be asking, but could not prove it
+        known = await self._keys.reserve(
+            self._key,
+            scope=scope,
+            request=digest,
+            mark=self._mark if is_marked else None,
+            begun_seconds=exchange.begun_seconds if is_marked else None,
+        )
         if isinstance(known, Answer):
             return known.replay()
         self._reservation = known
@@ -322,8 +352,12 @@ class _Once:
         exchange.on_executed = self._executed
         return None
 
+    def _scope_of(self, user_id: UUID | None) -> tuple[str, ...]:
+        who = str(user_id) if user_id else f"anonymous {self._exchange.context.ip}"
+        return who, "POST", self._route.template
+
     async def _store(self, result: Any, uow: SqlUnitOfWork) -> None:
-        assert self._reservation is not None  # noqa: S101  # `begin` came before
+        assert self._reservation is not None and self._request is not None  # noqa: S101, PT018  # `begin` came before
         if isinstance(result, Refused):
             self._told = result.error
             answer = Answer.of(respond(result.error, self._request.scope))
@@ -343,16 +377,32 @@ class _Once:
         if reservation is not None and (error is None or error is self._told):
             reservation.stored = reservation.offered
 
-    async def end(self, response: Response | None) -> None:
-        """Store the answer, unless that has happened already, or give the key free."""
-        if self._reservation is None:
-            return
-        body = getattr(response, "body", None)
-        answer = Answer.of(response) if response is not None and body is not None else None
-        try:
-            await self._keys.finish(self._reservation, answer)
-        except DomainError:
-            logger.warning("an idempotency key stays reserved", route=self._route.template)
+    async def overtaken(self, error: Exception) -> Response | None:
+        """Return the answer of the request that was first after all, when that is why this one failed."""
+        reservation = self._reservation
+        if reservation is None or not isinstance(error, RequestInProgress):
+            return None
+        self._reservation = (
+            None  # nothing of this request is stored, and nothing of the other one is taken away
+        )
+        answer = await self._keys.earlier(reservation)
+        return None if answer is None else answer.replay()
+
+    async def end(self, response: Response | None) -> Response | None:
+        """
+        Store the answer, unless that has happened already, or give the key free.
+
+        Returns: the answer of the request that was first after all, if this one was not.
+        """
+        known: Answer | None = None
+        if self._reservation is not None:
+            body = getattr(response, "body", None)
+            answer = Answer.of(response) if response is not None and body is not None else None
+            try:
+                known = await self._keys.finish(self._reservation, answer)
+            except DomainError:
+                logger.warning("an idempotency key stays reserved", route=self._route.template)
+        return None if known is None else known.replay()
 
 
 async def _run(steps: list[Callable[[], Awaitable[Response | None]]]) -> Response | None:

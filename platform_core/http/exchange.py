@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from uuid import UUID
 
 from starlette.responses import Response
 from starlette.types import Scope
@@ -18,6 +19,7 @@ from platform_core.security import Principal
 
 if TYPE_CHECKING:
     from platform_core._uow import SqlUnitOfWork
+    from platform_core.cache import Mark
     from platform_core.http.incoming import IncomingBody
 
 R = TypeVar("R")
@@ -63,6 +65,8 @@ class Exchange:
         route: the one that answers, once it is known.
         status: of the answer; 0 until its head is out.
         rate_headers: ready to be sent, once the limits were asked.
+        claim: who is asking → the mark that the first request with this Idempotency-Key leaves.
+        begun_seconds: what Redis said of that mark; see `cache.Verdict`.
         before_commit: conditions and writes that the next command carries along.
         on_act: runs when everything about the request is known to be right, before the endpoint; may answer for it.
         on_executed: told whether the first command succeeded.
@@ -75,7 +79,9 @@ class Exchange:
     __slots__ = (
         "_bound",
         "before_commit",
+        "begun_seconds",
         "bus",
+        "claim",
         "context",
         "follow",
         "headers",
@@ -101,6 +107,8 @@ class Exchange:
         self.module, self.template = "platform", UNMATCHED
         self.status = 0
         self.rate_headers: tuple[tuple[bytes, bytes], ...] = ()
+        self.claim: Callable[[UUID | None], Mark] | None = None
+        self.begun_seconds: int | None = None
         self.before_commit: tuple[Callable[[Any, SqlUnitOfWork], Awaitable[None]], ...] = ()
         self.on_act: Callable[[], Awaitable[Response | None]] | None = None
         self.on_executed: Callable[[Exception | None], None] | None = None

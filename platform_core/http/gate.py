@@ -184,10 +184,16 @@ class Gatekeeper:
         if policy.limit is not None:
             limit: RateLimit = getattr(self._settings, f"rate_limit_{policy.limit}")
             buckets.append(Bucket(policy.limit, network_of(exchange.context.ip), limit))
+        mark, claim = None, exchange.claim
+        if claim is not None:
+            exchange.claim = None  # who is charged twice leaves one mark
+            mark = claim(None if known is None else known.watched.claim.user_id)
         if known is None:
-            verdict = await self._gate.admit(buckets)
+            verdict = await self._gate.admit(buckets, mark=mark)
         else:
-            verdict = await self._gate.admit(buckets, known.watched.keys, known.wrote)
+            verdict = await self._gate.admit(buckets, known.watched.keys, known.wrote, mark)
+        if mark is not None:
+            exchange.begun_seconds = verdict.begun_seconds
         exchange.rate_headers = _headers(verdict)
         if not verdict.allowed:
             raise RateLimited(retry_after_seconds=verdict.retry_after_seconds)

@@ -1,8 +1,10 @@
 """
 `Idempotency-Key`: a repeated POST has its effect once and its answer again.
 
-The key is reserved before the endpoint runs. The answer is stored by the very statement that stores the effect, so
-there is no moment in which one exists without the other; whoever lost the reservation in the meantime stores neither.
+The key is reserved before the endpoint runs, in Redis where it is at hand: the gate's round trip leaves a mark, and who
+left the first one goes ahead. Everybody else, and everybody while Redis is away, asks PostgreSQL. The answer is stored
+by the very statement that stores the effect, so there is no moment in which one exists without the other, and whoever
+was overtaken meanwhile (a reservation that ran out, a mark that Redis forgot) stores neither and gets that answer.
 """
 
 from __future__ import annotations
@@ -10,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -25,6 +28,7 @@ from starlette.responses import Response
 
 from platform_core._pools import KERNEL, Pools, translated
 from platform_core._uow import Write
+from platform_core.cache import Mark, Redis
 from platform_core.errors import InvalidInput
 from platform_core.http.problems import IdempotencyKeyReused, RequestInProgress
 from platform_core.ports import Keys
@@ -45,6 +49,8 @@ _KEPT_HEADERS: Final = frozenset(
     {"content-type", "location", "etag", "link", "content-language", "www-authenticate"}
 )
 _TRIES_COUNT: Final = 3
+_MARK_BYTES: Final = 16
+_NOT_YET: Final = datetime.min.replace(tzinfo=UTC)
 
 _RESERVE: Final = """
 WITH won AS (
@@ -64,10 +70,20 @@ WHERE key = %(key)s AND NOT EXISTS (SELECT FROM won)
 """
 """The commit does not wait for the disk: a reservation that a crash of PostgreSQL takes along had no effect yet."""
 
-_STORE: Final = (
-    "UPDATE platform.idempotency_keys SET status = %(status)s, headers = %(headers)s, body = %(body)s"
-    " WHERE key = %(key)s AND locked_until = %(locked_until)s"
-)
+_FIND: Final = """
+SELECT FALSE AS won, locked_until, fingerprint, status, headers, body FROM platform.idempotency_keys
+WHERE key = %(key)s AND created_at >= now() - make_interval(secs => %(keep)s)
+"""
+
+_STORE: Final = """
+INSERT INTO platform.idempotency_keys AS k (key, fingerprint, locked_until, status, headers, body)
+VALUES (%(key)s, %(fingerprint)s, %(locked_until)s, %(status)s, %(headers)s, %(body)s)
+ON CONFLICT (key) DO UPDATE SET fingerprint = EXCLUDED.fingerprint, locked_until = EXCLUDED.locked_until,
+  created_at = now(), status = EXCLUDED.status, headers = EXCLUDED.headers, body = EXCLUDED.body
+WHERE k.locked_until = EXCLUDED.locked_until OR k.created_at < now() - make_interval(secs => %(keep)s)
+"""
+"""Touches a row unless the key is somebody else's: `locked_until` says whose it is."""
+
 _RELEASE: Final = (
     "DELETE FROM platform.idempotency_keys"
     " WHERE key = %(key)s AND locked_until = %(locked_until)s AND status IS NULL"
@@ -109,15 +125,19 @@ class Reservation:
 
     Attributes:
         digest: of caller, route and key; what the table knows.
+        fingerprint: of the request.
         cipher_key: made of the client's own key, which nobody stores.
         locked_until: also the token that proves who holds the reservation.
+        mark: where it stands in Redis, and nowhere else yet; None when PostgreSQL has it.
         offered: the answer that goes into the command's statement.
         stored: the same, once that statement was committed.
     """
 
     digest: bytes
+    fingerprint: bytes
     cipher_key: bytes
     locked_until: datetime
+    mark: str | None = None
     offered: Answer | None = None
     stored: Answer | None = None
 
@@ -128,23 +148,48 @@ class IdempotencyKeys:
 
     Args:
         pools: the table is the kernel's.
+        redis: where marks are left.
         keys: answers are encrypted, so that a copy of the database shows none of them.
         hours: how long a key is remembered.
     """
 
-    def __init__(self, pools: Pools, keys: Keys, hours: float) -> None:
-        self._pools, self._hours = pools, hours
+    def __init__(self, pools: Pools, redis: Redis, keys: Keys, hours: float) -> None:
+        self._pools, self._redis, self._keep_seconds = pools, redis, hours * 3600
         self._left_behind: dict[bytes, datetime] = {}
         self._secret = keys.derive("idempotency")
 
-    async def reserve(self, key: str, *, scope: tuple[str, ...], request: bytes) -> Reservation | Answer:
+    def claim(self, key: str, *, scope: tuple[str, ...]) -> Mark:
         """
-        Reserve a key, or return the answer that it has already had.
+        Return the mark that the first request with a key leaves in Redis.
 
         Args:
             key: as the client sent it.
             scope: caller and route; the same key means something else elsewhere.
+        """
+        name = hmac.digest(self._secret, _digest(key, scope), "sha256")[:_MARK_BYTES]
+        return Mark(f"platform:once:{name.hex()}", max(_LOCK_SECONDS, math.ceil(self._keep_seconds)))
+
+    def unclaim(self, mark: Mark) -> None:
+        """Take a mark away: the request was refused before it came to anything."""
+        self._redis.send("DEL", mark.key)
+
+    async def reserve(
+        self,
+        key: str,
+        *,
+        scope: tuple[str, ...],
+        request: bytes,
+        mark: Mark | None = None,
+        begun_seconds: int | None = None,
+    ) -> Reservation | Answer:
+        """
+        Reserve a key, or return the answer that it has already had.
+
+        Args:
+            key, scope: as for `claim`.
             request: fingerprint of everything that makes the request what it is.
+            mark: as `claim` made it, if it was left.
+            begun_seconds: what Redis said of it: how long ago the first request came; negative for this one.
 
         Raises:
             InvalidInput: the key has characters or a length that keys do not have.
@@ -156,17 +201,45 @@ class IdempotencyKeys:
                 "Idempotency-Key", "is 1 to 255 visible ASCII characters", "key_invalid", where="header"
             )
         await self._release_left_behind()
-        digest = hashlib.sha256("\0".join((*scope, key)).encode()).digest()
+        digest = _digest(key, scope)
         cipher_key = hmac.digest(self._secret, b"\0".join((digest, key.encode())), "sha256")
-        params = {"key": digest, "fingerprint": request, "lock": _LOCK_SECONDS, "keep": self._hours * 3600}
+        if mark is not None and begun_seconds is not None and begun_seconds < 0:
+            locked_until = datetime.now(UTC) + timedelta(seconds=_LOCK_SECONDS)
+            return Reservation(digest, request, cipher_key, locked_until, mark.key)
+        held = Reservation(digest, request, cipher_key, _NOT_YET)
+        if begun_seconds is not None and begun_seconds < _LOCK_SECONDS:
+            answer = await self.earlier(held)
+            if answer is None:
+                raise RequestInProgress(retry_after_seconds=1)
+            return answer
+        return await self._reserve_stored(held)
+
+    async def earlier(self, reservation: Reservation) -> Answer | None:
+        """
+        Return the answer that another request with the same key has had meanwhile.
+
+        Raises:
+            IdempotencyKeyReused: it was another request altogether.
+        """
+        row = await self._one(_FIND, {"key": reservation.digest, "keep": self._keep_seconds})
+        return None if row is None or row["status"] is None else self._known(row, reservation)
+
+    async def _reserve_stored(self, held: Reservation) -> Reservation | Answer:
+        params = {
+            "key": held.digest,
+            "fingerprint": held.fingerprint,
+            "lock": _LOCK_SECONDS,
+            "keep": self._keep_seconds,
+        }
         for _ in range(_TRIES_COUNT):
             row = await self._one(_RESERVE, params)
             if row is None:
                 await asyncio.sleep(0.01)  # somebody reserved it while we looked; they are visible next time
                 continue
             if row["won"]:
-                return Reservation(digest, cipher_key, row["locked_until"])
-            return self._known(row, request, digest, cipher_key)
+                held.locked_until = row["locked_until"]
+                return held
+            return self._known(row, held)
         raise RequestInProgress(retry_after_seconds=1)
 
     def store(self, reservation: Reservation, answer: Answer) -> Write:
@@ -174,21 +247,27 @@ class IdempotencyKeys:
         reservation.offered = answer
         return Write(_STORE, self._row(reservation, answer), 1, RequestInProgress(retry_after_seconds=1))
 
-    async def finish(self, reservation: Reservation, answer: Answer | None) -> None:
+    async def finish(self, reservation: Reservation, answer: Answer | None) -> Answer | None:
         """
         Store the answer if it is final and not stored yet, or give the key free.
 
         Args:
             answer: None when nobody knows how the request ended.
+
+        Returns: what another request with the same key was answered, when that one was first.
         """
         if reservation.stored is not None:
             if answer is not None and answer.is_final and answer != reservation.stored:
                 await self._run(_STORE, self._row(reservation, answer))
         elif answer is not None and answer.is_final:
-            await self._run(_STORE, self._row(reservation, answer))
+            if not await self._run(_STORE, self._row(reservation, answer)):
+                return await self.earlier(reservation)
+        elif reservation.mark is not None:
+            self._redis.send("DEL", reservation.mark)
         else:
             self._left_behind[reservation.digest] = reservation.locked_until
             await self._release_left_behind()
+        return None
 
     async def _release_left_behind(self) -> None:
         """Give free what failed; what the database was away for is given free with the next request that has a key."""
@@ -196,14 +275,14 @@ class IdempotencyKeys:
             await self._run(_RELEASE, {"key": digest, "locked_until": locked_until})
             self._left_behind.pop(digest, None)
 
-    def _known(self, row: Mapping[str, Any], request: bytes, digest: bytes, cipher_key: bytes) -> Answer:
-        if bytes(row["fingerprint"]) != request:
+    def _known(self, row: Mapping[str, Any], asked: Reservation) -> Answer:
+        if bytes(row["fingerprint"]) != asked.fingerprint:
             raise IdempotencyKeyReused
         if row["status"] is None:
             raise RequestInProgress(retry_after_seconds=1)
         sealed = bytes(row["body"])
         try:
-            body = AESGCM(cipher_key).decrypt(sealed[:12], sealed[12:], digest)
+            body = AESGCM(asked.cipher_key).decrypt(sealed[:12], sealed[12:], asked.digest)
         except InvalidTag:  # the platform's secret key was changed since
             raise IdempotencyKeyReused("The stored answer can no longer be read; use a new key.") from None
         return Answer(row["status"], tuple((name, value) for name, value in row["headers"]), body)
@@ -212,7 +291,9 @@ class IdempotencyKeys:
         nonce = secrets.token_bytes(12)
         return {
             "key": reservation.digest,
+            "fingerprint": reservation.fingerprint,
             "locked_until": reservation.locked_until,
+            "keep": self._keep_seconds,
             "status": answer.status,
             "headers": Jsonb([list(pair) for pair in answer.headers]),
             "body": nonce + AESGCM(reservation.cipher_key).encrypt(nonce, answer.body, reservation.digest),
@@ -224,10 +305,14 @@ class IdempotencyKeys:
                 rows = await connection.fetch(sql, params)
                 return rows[0] if rows else None
 
-    async def _run(self, sql: str, params: dict[str, Any]) -> None:
+    async def _run(self, sql: str, params: dict[str, Any]) -> int:
         with translated():
             async with self._pools.commands(KERNEL).connect() as connection:
-                await connection.run(sql, params)
+                return await connection.run(sql, params)
+
+
+def _digest(key: str, scope: tuple[str, ...]) -> bytes:
+    return hashlib.sha256("\0".join((*scope, key)).encode("utf-8", "surrogatepass")).digest()
 
 
 async def fingerprint(path: str, query: bytes, *, json: Any, form: FormData | None, body: bytes) -> bytes:

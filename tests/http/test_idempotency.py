@@ -14,6 +14,24 @@ def widget():
     return {"name": uuid.uuid4().hex}
 
 
+async def grow_older(rig, seconds):
+    """Let so much time pass for everything that Redis and PostgreSQL remember of keys."""
+    for mark in await rig.gate.redis.call("KEYS", "platform:once:*"):
+        begun = float(await rig.gate.redis.call("GET", mark)) - seconds
+        await rig.gate.redis.call("SET", mark, f"{begun:.3f}", "KEEPTTL")
+    await rig.sql(
+        "UPDATE platform.idempotency_keys SET created_at = created_at - make_interval(secs => %(s)s),"
+        " locked_until = locked_until - make_interval(secs => %(s)s)",
+        s=seconds,
+    )
+
+
+async def forget(rig):
+    """Take from Redis what it remembers of keys."""
+    for mark in await rig.gate.redis.call("KEYS", "platform:once:*"):
+        await rig.gate.redis.call("DEL", mark)
+
+
 async def count(rig, body):
     return (await rig.sql("SELECT count(*) FROM shop.widgets WHERE name = %(name)s", **body))[0][0]
 
@@ -167,53 +185,112 @@ async def test_a_key_is_1_to_255_visible_characters(member, value):
     assert answer.json()["errors"][0]["pointer"] == "/header/Idempotency-Key"
 
 
-async def test_a_reservation_whose_process_died_is_taken_over(rig, member):
+@pytest.mark.parametrize("redis_is_there", [True, False])
+async def test_a_reservation_whose_process_died_is_taken_over(rig, member, redis_is_there):
     headers, body = key(), widget()
-    await member.post("/widgets", json=body, headers=headers)
-    await rig.sql("DELETE FROM shop.widgets WHERE name = %(name)s", **body)
-    await rig.sql("UPDATE platform.idempotency_keys SET status = NULL, locked_until = now() + interval '9 s'")
+    if not redis_is_there:
+        rig.gate.redis._open_until = float("inf")
+    dying = asyncio.Event()
+
+    async def die():
+        if not dying.is_set():
+            dying.set()
+            await asyncio.Event().wait()
+
+    rig.bus.before_commit_pause = die
+    doomed = asyncio.create_task(member.post("/widgets", json=body, headers=headers))
+    await dying.wait()
     running = await member.post("/widgets", json=body, headers=headers)
-    assert running.status_code == 409
-    await rig.sql("UPDATE platform.idempotency_keys SET locked_until = now() - interval '1 s'")
+    assert (running.status_code, running.json()["type"]) == (409, "/problems/request-in-progress")
+    rig.gate.redis._open_until = 0.0
+    await grow_older(rig, 21)
+    rig.gate.redis._open_until = 0.0 if redis_is_there else float("inf")
     taken_over = await member.post("/widgets", json=body, headers=headers)
     assert taken_over.status_code == 201
     assert "idempotent-replayed" not in taken_over.headers
+    doomed.cancel()
+    await asyncio.gather(doomed, return_exceptions=True)
 
 
-async def test_whoever_lost_the_reservation_stores_neither_effect_nor_answer(rig, member):
+@pytest.mark.parametrize("what_happens", ["its time runs out", "Redis forgets"])
+async def test_whoever_was_overtaken_stores_nothing_and_gets_the_answer_of_the_other(
+    rig, member, what_happens
+):
     headers, body = key(), widget()
-    overtaken = False
+    others = []
 
     async def slow():
-        nonlocal overtaken
-        if not overtaken:
-            overtaken = True
-            await rig.sql("UPDATE platform.idempotency_keys SET locked_until = now() - interval '1 s'")
-            assert (await member.post("/widgets", json=body, headers=headers)).status_code == 201
+        if not others:
+            others.append(None)
+            await (grow_older(rig, 21) if what_happens == "its time runs out" else forget(rig))
+            others[0] = await member.post("/widgets", json=body, headers=headers)
 
     rig.bus.before_commit_pause = slow
     late = await member.post("/widgets", json=body, headers=headers)
-    assert late.status_code == 409
+    assert (others[0].status_code, late.status_code) == (201, 201)
+    assert late.content == others[0].content
+    assert late.headers["idempotent-replayed"] == "true"
     assert await count(rig, body) == 1
-    assert (await member.post("/widgets", json=body, headers=headers)).status_code == 201
+
+
+async def test_what_redis_forgot_postgresql_still_knows(rig, member):
+    headers, body = key(), widget()
+    first = await member.post("/widgets", json=body, headers=headers)
+    await forget(rig)
+    again = await member.post("/widgets", json=body, headers=headers)
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["idempotent-replayed"] == "true"
+    await forget(rig)
+    other = await member.post("/widgets", json=widget(), headers=headers)
+    assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-key-reused")
+
+
+async def test_twenty_at_once_have_one_effect_while_redis_forgets_again_and_again(rig, member):
+    headers, body = key(), widget()
+
+    async def send():
+        await forget(rig)
+        return await member.post("/widgets", json=body, headers=headers)
+
+    answers = await asyncio.gather(*(send() for _ in range(20)))
+    assert {answer.status_code for answer in answers} <= {201, 409}
+    assert len({answer.content for answer in answers if answer.status_code == 201}) == 1
+    assert await count(rig, body) == 1
+
+
+async def test_what_was_refused_before_it_began_leaves_no_mark(rig, member, visitor):
+    await forget(rig)
+    headers = key()
+    for client, path, body, status in (
+        (visitor, "/widgets", widget(), 401),
+        (member, "/widgets", {}, 422),
+        (member, "/nowhere", widget(), 404),
+    ):
+        answer = await client.post(path, json=body, headers=headers)
+        assert answer.status_code == status, answer.text
+    assert await rig.gate.redis.call("KEYS", "platform:once:*") == []
 
 
 async def test_keys_are_forgotten_after_their_time(rig, member):
     headers, body = key(), widget()
     await member.post("/widgets", json=body, headers=headers)
-    await rig.sql("UPDATE platform.idempotency_keys SET created_at = now() - interval '25 hours'")
+    await grow_older(rig, 25 * 3600)
     assert await purge_idempotency_keys(rig.pools, 24, batch_count=2) > 0
     assert (await rig.sql("SELECT count(*) FROM platform.idempotency_keys"))[0][0] == 0
     again = await member.post("/widgets", json=body, headers=headers)
     assert again.json()["type"] == "/problems/widget-taken"
 
 
-async def test_an_expired_key_that_nobody_purged_yet_is_free(rig, member):
+@pytest.mark.parametrize("redis_remembers", [True, False])
+async def test_an_expired_key_that_nobody_purged_yet_is_free(rig, member, redis_remembers):
     headers = key()
     await member.post("/widgets", json=widget(), headers=headers)
-    await rig.sql("UPDATE platform.idempotency_keys SET created_at = now() - interval '25 hours'")
+    await grow_older(rig, 25 * 3600)
+    if not redis_remembers:
+        await forget(rig)
     other = await member.post("/widgets", json=widget(), headers=headers)
     assert other.status_code == 201
+    assert "idempotent-replayed" not in other.headers
 
 
 async def test_a_key_on_other_methods_does_nothing(member):

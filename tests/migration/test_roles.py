@@ -125,7 +125,7 @@ FORBIDDEN = [
     "INSERT INTO audit.audit_chain (audit_id, position) VALUES (platform.uuid7(), 1)",
     "DELETE FROM platform.deliveries",
     "INSERT INTO platform.subscriptions (handler, module) VALUES ('x', 'y')",
-    "INSERT INTO platform.idempotency_keys (key, fingerprint, locked_until) VALUES ('', '', now())",
+    "DELETE FROM platform.idempotency_keys",
     "SELECT * FROM platform.seeds",
     "SELECT * FROM platform.migrations",
     "UPDATE platform.modules SET role = NULL",
