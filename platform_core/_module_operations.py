@@ -70,6 +70,7 @@ class DisableModule(Command[list[str]]):
     Attributes:
         answer: the status of its routes: 503 says that it comes back, 404 that it is not there.
         with_dependents: also those that need it; without this they keep it on.
+        drains: what waits for it is still worked off; only clients are turned away.
     """
 
     wire_name: ClassVar[str] = "platform.disable_module"
@@ -78,6 +79,7 @@ class DisableModule(Command[list[str]]):
     answer: Literal[404, 503] = 503
     reason: Annotated[str, Len(0, 200)] = ""
     with_dependents: bool = False
+    drains: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +165,7 @@ def _switch(command: DisableModule, principal: Principal, now: datetime) -> Mapp
     return {
         "answer": command.answer,
         "reason": command.reason,
+        "drains": command.drains,
         "by": principal.label,
         "since": now.isoformat(timespec="seconds"),
     }

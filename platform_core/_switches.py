@@ -11,14 +11,17 @@ its data: its routes say so, its deliveries wait for it, its schedules do not ti
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 import psycopg
 import structlog
+from sqlalchemy import text
 
-__all__ = ["CHANNEL", "Switchboard", "note_of"]
+from platform_core._pool import Pool
+
+__all__ = ["CHANNEL", "Switchboard", "forget_gone", "note_of"]
 
 logger = structlog.get_logger("platform_core.switches")
 
@@ -28,9 +31,28 @@ STATE: Final = "SELECT epoch, off FROM platform.module_switches"
 
 
 def note_of(epoch: int, off: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the payload of the NOTIFY that tells a new state."""
-    answers = {name: switch["answer"] for name, switch in off.items()}
-    return orjson.dumps({"epoch": epoch, "off": answers}).decode()
+    """Return the payload of the NOTIFY that tells a new state; without reasons, as it has to be short."""
+    return orjson.dumps({"epoch": epoch, "off": {name: _brief(s) for name, s in off.items()}}).decode()
+
+
+def _brief(switch: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"answer": int(switch["answer"]), "drains": bool(switch.get("drains", False))}
+
+
+async def forget_gone(pool: Pool, installed: Sequence[str]) -> None:
+    """Drop the switches of modules that are neither installed nor migrated: those were taken out for good."""
+    async with pool.connect() as connection:
+        await connection.run(_FORGET, {"installed": list(installed)})
+
+
+_GONE: Final = (
+    "SELECT jsonb_object_keys(s.off) EXCEPT SELECT name FROM platform.modules"
+    " EXCEPT SELECT unnest(CAST(:installed AS text[]))"
+)
+_FORGET: Final = text(
+    "UPDATE platform.module_switches s SET epoch = s.epoch + 1,"  # noqa: S608  # constants
+    f" off = s.off - ARRAY({_GONE}) WHERE EXISTS ({_GONE})"
+)
 
 
 class Switchboard:
@@ -39,6 +61,8 @@ class Switchboard:
 
     Attributes:
         off: module → the status that its routes answer with, 404 or 503; always the same object, empty as a rule.
+        resting: those of them whose events and jobs wait, too; the others are only closed to clients while what waits
+            for them is worked off. Always the same object.
         epoch: of the state that is known; it rises with each change.
     """
 
@@ -46,6 +70,7 @@ class Switchboard:
 
     def __init__(self) -> None:
         self.off: dict[str, int] = {}
+        self.resting: set[str] = set()
         self.epoch = -1
         self.changed: Callable[[], None] | None = None
 
@@ -63,7 +88,7 @@ class Switchboard:
         """Take over what a note says."""
         try:
             state = orjson.loads(note)
-            epoch, off = int(state["epoch"]), {str(k): int(v) for k, v in state["off"].items()}
+            epoch, off = int(state["epoch"]), {str(k): _brief(v) for k, v in state["off"].items()}
         except (ValueError, KeyError, TypeError, AttributeError):
             logger.warning("a note about switches makes no sense; it is ignored")
             return
@@ -71,15 +96,18 @@ class Switchboard:
 
     def _adopt_row(self, row: tuple[Any, ...] | None) -> None:
         if row is not None:
-            self._adopt(row[0], {name: switch["answer"] for name, switch in row[1].items()})
+            self._adopt(row[0], {name: _brief(switch) for name, switch in row[1].items()})
 
-    def _adopt(self, epoch: int, off: Mapping[str, int]) -> None:
+    def _adopt(self, epoch: int, off: Mapping[str, Mapping[str, Any]]) -> None:
         if epoch <= self.epoch:
             return  # a note that was on its way while the row was read
-        if off != self.off:
+        answers = {name: switch["answer"] for name, switch in off.items()}
+        if answers != self.off:
             logger.info("modules switched", off=sorted(off), epoch=epoch)
         self.epoch = epoch
         self.off.clear()
-        self.off.update(off)
+        self.off.update(answers)
+        self.resting.clear()
+        self.resting.update(name for name, switch in off.items() if not switch["drains"])
         if self.changed is not None:
             self.changed()

@@ -25,7 +25,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import INET, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB
 
 from platform_core.db import module_metadata
 
@@ -226,6 +226,7 @@ modules = Table(
     Column("links", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
     Column("role", Text),
     _moment("seen_at", server_default=func.now()),
+    Column("requires", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
     comment="Every module that was ever migrated here, its database role, and the links put in place for it.",
 )
 

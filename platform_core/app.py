@@ -34,7 +34,7 @@ from platform_core._replica import Replica
 from platform_core._sagas import Contribution, Definitions, SagaRunner, UowSagas
 from platform_core._sagas.housekeeping import purge as purge_sagas
 from platform_core._start_marks import StartMarks, default_directory
-from platform_core._switches import Switchboard
+from platform_core._switches import Switchboard, forget_gone
 from platform_core._uow import SqlUnitOfWork
 from platform_core._wiring import KernelOffer, Plan, Unit, Wiring
 from platform_core.cache import Redis
@@ -285,7 +285,7 @@ class Kernel:
     def worker(self) -> Worker:
         """Return a worker for every handler and task; run it inside `running(listen=worker.wake)`."""
         self.bus.codec.prepare()
-        return Worker(self.settings, self.pools, self.bus, self.metrics, self.sagas, self.switches.off)
+        return Worker(self.settings, self.pools, self.bus, self.metrics, self.sagas, self.switches.resting)
 
     def scheduler(self) -> Scheduler:
         """Return a scheduler for every schedule."""
@@ -385,8 +385,16 @@ class Kernel:
                 await asyncio.sleep(1)
 
     async def announce(self) -> None:
-        """Write this build's handlers into the subscription table, so that every producer serves them."""
-        await _outbox.sync_subscriptions(self.pools.commands(KERNEL), self.handlers)
+        """
+        Write this build's handlers into the subscription table, so that every producer serves them.
+
+        Those of a module that is off are there already, unless it was taken out: then nothing is to be kept for it.
+        """
+        off = self.switches.off
+        if off:
+            await forget_gone(self.pools.commands(KERNEL), [plugin.name for plugin in self.plugins])
+        known = [(handler, event, module) for handler, event, module in self.handlers if module not in off]
+        await _outbox.sync_subscriptions(self.pools.commands(KERNEL), known)
 
     async def call(self, module: str, function: Callable[..., Any]) -> Any:
         """

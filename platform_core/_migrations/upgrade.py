@@ -4,6 +4,7 @@ Bringing a database up to this build, over all modules.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -210,6 +211,12 @@ class _Upgrade:
                 " ON CONFLICT (name) DO UPDATE SET version = excluded.version, seen_at = now()",
                 (module.name, module.version),
             )
+            # not there yet where an upgrade stops at an older revision of the kernel
+            with contextlib.suppress(psycopg.errors.UndefinedColumn):
+                self._connection.execute(
+                    "UPDATE platform.modules SET requires = %s WHERE name = %s",
+                    (list(module.requires), module.name),
+                )
         return [module.name for module in done]
 
     def _retrying(self, statement: Callable[[], None]) -> None:

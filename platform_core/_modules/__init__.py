@@ -7,5 +7,7 @@ packages     whether the Python packages that modules ask for are there
 database     what one database has to say about a set
 candidates   wheels, folders and names that are not installed yet, laid over what is
 graph, svg   who needs whom, as data and as a picture
+removal      what taking a module out means, and doing it
+archive      its data as one file
 scaffold     a new module from the template in `templates/`
 """

@@ -91,12 +91,17 @@ def with_kernel(work: Callable[[Kernel], Awaitable[T]]) -> T:
     Args:
         work: given the kernel: `kernel.bus.execute(command)`, `kernel.bus.ask(query)`.
     """
+    with connected_environment() as source:
+        return with_kernel_of(source, work)
+
+
+def with_kernel_of(source: Mapping[str, str], work: Callable[[Kernel], Awaitable[T]]) -> T:
+    """Do the same where somebody has connected the environment already."""
     import asyncio
 
-    with connected_environment() as source:
-        kernel = load_kernel(source)
-        check_database(kernel.settings.database_url.get_secret_value())
-        return asyncio.run(_as_operator(kernel, work))
+    kernel = load_kernel(source)
+    check_database(kernel.settings.database_url.get_secret_value())
+    return asyncio.run(_as_operator(kernel, work))
 
 
 def check_database(url: str) -> None:

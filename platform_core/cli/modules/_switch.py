@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from platform_core.cli._output import AsJson, print_json
 from platform_core.cli._session import with_kernel
+
+if TYPE_CHECKING:
+    from platform_core._module_operations import EnableModule
+    from platform_core.app import Kernel
 
 Name = Annotated[str, typer.Argument(help="The module's name.")]
 
@@ -59,7 +63,15 @@ def enable(
     from platform_core._module_operations import EnableModule
 
     command = EnableModule(module=name, with_needed=with_needed)
-    _tell(with_kernel(lambda kernel: kernel.bus.execute(command)), name, "on", json)
+    _tell(with_kernel(lambda kernel: _enable(kernel, command)), name, "on", json)
+
+
+async def _enable(kernel: Kernel, command: EnableModule) -> list[str]:
+    changed: list[str] = await kernel.bus.execute(command)
+    for name in changed:  # heard a moment later, and what is told next has to hold now
+        kernel.switches.off.pop(name, None)
+    await kernel.announce()  # one that was taken out has no subscriptions any more
+    return changed
 
 
 def _tell(changed: list[str], name: str, state: str, json: bool) -> None:

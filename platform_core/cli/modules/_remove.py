@@ -1,0 +1,198 @@
+"""`platform modules remove`: told first, then taken out, and gone for good only when somebody says so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from platform_core.cli._output import AsJson, note, print_json
+from platform_core.cli._session import connected_environment, read_environment, with_kernel_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from platform_core._modules.removal import RemovalPlan
+    from platform_core.app import Kernel
+
+
+def remove(
+    name: Annotated[str, typer.Argument(help="The module's name; its package need not be installed.")],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without this, only what it means is told.")
+    ] = False,
+    purge: Annotated[
+        bool,
+        typer.Option("--purge", help="Also drop its tables with everything in them; nobody can undo that."),
+    ] = False,
+    export: Annotated[
+        Path | None, typer.Option(help="Write its data into this zip file first.", dir_okay=False)
+    ] = None,
+    drain_seconds: Annotated[
+        float, typer.Option(min=0, help="How long to work off what still waits for it.")
+    ] = 60,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Give up what still waits for it instead of working it off.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """
+    Take a module out: first what it means, with --yes it is done, with --purge for good.
+
+    Its routes answer 404 at once, what waits for it is worked off, then it is switched off and nothing more is kept
+    for it. Its data stay, and `platform modules enable` brings it back. With --purge its tables, its role and every
+    line about it in the platform's registries go too, and what is left is looked for. Events and the audit trail stay.
+    """
+    from platform_core._modules import archive, removal
+
+    with connected_environment() as source:
+        url = _database_url(source)
+        plan = _planned(url, name)
+        if not json:
+            for line in _told(plan):
+                typer.echo(line)
+        if not yes:
+            _finish(plan, json=json)
+            return
+        plan.check()
+        _take_out(plan, source, drain_seconds=drain_seconds, discard=discard)
+        if export is not None:
+            archive.export(url, plan, export, lambda line: None if json else note(line))
+        left = removal.purge(url, name, progress=note) if purge else ()
+    _finish(plan, json=json, done=True, purged=purge, export=export, left=list(left))
+    raise typer.Exit(1 if left else 0)
+
+
+def _database_url(source: dict[str, str]) -> str:
+    from platform_core.settings import read_settings
+
+    return read_settings(source).database_url.get_secret_value()
+
+
+@contextlib.contextmanager
+def _connection(url: str) -> Iterator[Any]:
+    from platform_core._migrations.lock import connect
+
+    with contextlib.closing(connect(url)) as connection:
+        yield connection
+
+
+def _planned(url: str, name: str) -> RemovalPlan:
+    from platform_core._discovery import discover
+    from platform_core._environment import chosen_modules
+    from platform_core._modules import removal
+
+    with _connection(url) as connection:
+        return removal.plan(connection, name, discover(chosen_modules(read_environment())))
+
+
+def _take_out(plan: RemovalPlan, source: dict[str, str], *, drain_seconds: float, discard: bool) -> None:
+    """Close it to clients, work off what waits, and switch it off; one whose package is gone has nobody to do that."""
+    from platform_core._modules import removal
+
+    url = _database_url(source)
+    if plan.is_installed:
+        with_kernel_of(
+            source, lambda kernel: _drain(kernel, url, plan.module, 0 if discard else drain_seconds)
+        )
+    with _connection(url) as connection:
+        removal.unsubscribe(connection, plan.module)
+        left = removal.waiting(connection, plan.module)
+    if left and not discard:
+        from platform_core.errors import OperationError
+
+        counted = ", ".join(f"{count} of {handler}" for handler, count in left.items())
+        reason = "and nobody is installed who could handle them" if not plan.is_installed else "still"
+        raise OperationError(
+            f"Deliveries wait for {plan.module} {reason}: {counted}. Nothing was dropped. Run this again to go on, look"
+            f" at `platform events list`, or give them up with --discard; `platform modules enable {plan.module}`"
+            " brings it back."
+        )
+
+
+async def _drain(kernel: Kernel, url: str, name: str, seconds: float) -> None:
+    from platform_core._module_operations import DisableModule
+    from platform_core._modules import removal
+
+    async def switch(*, drains: bool) -> None:
+        command = DisableModule(module=name, answer=404, reason="taken out", drains=drains)
+        await kernel.bus.execute(command)
+
+    await switch(drains=True)
+    with _connection(url) as connection:
+        removal.unsubscribe(connection, name)
+        loop = asyncio.get_running_loop()
+        deadline, worker = loop.time() + seconds, kernel.worker()
+        while seconds and removal.waiting(connection, name) and loop.time() < deadline:
+            await worker.run_until_idle()
+            await asyncio.sleep(0.2)
+    await switch(drains=False)
+
+
+def _told(plan: RemovalPlan) -> Iterator[str]:
+    yield typer.style(f"{plan.module} {plan.version}", bold=True) + (
+        "" if plan.is_installed else ", not installed any more"
+    )
+    rows = sum(plan.tables.values())
+    facts = {
+        "tables": f"{len(plan.tables)} with {rows} rows, {_size(plan.size_bytes)}" if plan.tables else "none",
+        "deliveries that wait": _listed(plan.waiting),
+        "sagas under way": _listed(plan.sagas),
+        "links": ", ".join(plan.links) or "none",
+        "required by": ", ".join(plan.dependents) or "nobody",
+        "stays as history": _listed(plan.history),
+    }
+    for what, told in facts.items():
+        yield f"  {what:<22}{told}"
+    for table, count in plan.tables.items():
+        yield typer.style(f"    {plan.module}.{table}: {count} rows", dim=True)
+
+
+def _listed(counts: Any) -> str:
+    return ", ".join(f"{count} {what}" for what, count in counts.items()) or "none"
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GB"
+
+
+def _finish(
+    plan: RemovalPlan,
+    *,
+    json: bool,
+    done: bool = False,
+    purged: bool = False,
+    export: Path | None = None,
+    left: list[str] | None = None,
+) -> None:
+    if json:
+        print_json({"plan": plan, "done": done, "purged": purged, "export": export, "left": left or []})
+        return
+    typer.echo()
+    if not done:
+        typer.echo(
+            "Nothing has been done. --yes takes it out and keeps its data; --yes --purge drops them, too."
+        )
+        return
+    if export is not None:
+        typer.echo(f"Its data are in {export}.")
+    if not purged:
+        typer.echo(
+            f"{plan.module} is out, its data are kept. Back again: platform modules enable {plan.module}."
+            f" Gone for good: platform modules remove {plan.module} --yes --purge."
+        )
+        return
+    for line in left or []:
+        typer.secho(f"  left: {line}", fg="red")
+    if not left:
+        typer.echo(f"{plan.module} is gone: no schema, no role, no line in any registry is left of it.")
+    if plan.is_installed:
+        typer.echo("Uninstall its package now; the next `platform db upgrade` would set it up anew.")

@@ -1,0 +1,228 @@
+"""`platform modules remove`: told first, drained, kept or purged; afterwards a database where it never was."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from ledger.application import Deposit, OpenAccount
+
+from platform_core._migrations import upgrade
+from platform_core._migrations.plan import kernel_migrations
+from platform_core._modules import removal
+from platform_core.app import Kernel
+from platform_core.errors import OperationError
+from platform_core.settings import read_settings
+from platform_core.testing import PlatformFactory, RunningPlatform, RunPlatform, eventually
+
+if TYPE_CHECKING:
+    from conftest import Loader
+
+LEDGER = Path(__file__).parent / "plugins" / "ledger"
+Remove = Callable[..., Awaitable[Any]]
+
+CATALOGUE = {
+    "relations": "SELECT n.nspname, c.relname, c.relkind, c.relacl::text FROM pg_class c"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'",
+    "columns": "SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns"
+    " WHERE table_schema !~ '^pg_' AND table_schema <> 'information_schema'",
+    "constraints": "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint",
+    "functions": "SELECT oid::regprocedure::text, proacl::text FROM pg_proc"
+    " WHERE pronamespace::regnamespace::text !~ '^pg_'",
+    "schemas": "SELECT nspname, nspacl::text FROM pg_namespace WHERE nspname !~ '^pg_'",
+    "default rights": "SELECT defaclnamespace::regnamespace::text, defaclobjtype, defaclacl::text FROM pg_default_acl",
+    "roles": "SELECT rolname FROM pg_roles WHERE rolname LIKE current_database() || '%'",
+    "modules": "SELECT name, version, links::text, role, requires FROM platform.modules",
+    "migrations": "SELECT module, revision FROM platform.migrations",
+    "subscriptions": "SELECT handler, event_name FROM platform.subscriptions",
+    "seeds": "SELECT module, name FROM platform.seeds",
+    "deliveries": "SELECT handler FROM platform.deliveries",
+    "sagas": "SELECT name FROM platform.sagas",
+    "switches": "SELECT off::text FROM platform.module_switches",
+}
+
+
+def catalogue(url: str) -> dict[str, list[str]]:
+    """Everything that a database says about what is in it, in an order of its own."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        return {
+            what: sorted(map(str, connection.execute(query.encode()).fetchall()))
+            for what, query in CATALOGUE.items()
+        }
+
+
+@pytest.fixture
+def command(p: RunningPlatform, run_platform: RunPlatform, tmp_path: Path) -> Remove:
+    """Run `platform modules …` beside the platform of the test; returns its exit code, output and errors."""
+
+    async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+        errors = tmp_path / "errors"
+        with run_platform(
+            "modules", *arguments, env={**p.environment, **environment}, errors=errors
+        ) as process:
+            code = await asyncio.to_thread(process.wait, timeout_seconds=120)
+            return code, process.output, errors.read_text()
+
+    return run
+
+
+async def busy(p: RunningPlatform) -> Any:
+    """Let something happen, and leave what follows from it waiting."""
+    account = await p.execute(OpenAccount(owner="Ann"))
+    for amount in (1, 2, 3):
+        await p.execute(Deposit(account_id=account.id, amount=amount))
+    return account
+
+
+async def test_without_yes_it_is_only_told(p: RunningPlatform, command: Remove) -> None:
+    await busy(p)
+    before = catalogue(p.database_url)
+    code, out, _ = await command("remove", "ledger", "--json")
+    told = json.loads(out)
+    assert (code, told["done"]) == (0, False)
+    assert told["plan"]["tables"]["accounts"] == 1
+    assert told["plan"]["waiting"]["ledger.note_deposit"] == 3
+    assert told["plan"]["dependents"] == []
+    assert catalogue(p.database_url) == before
+    _, out, _ = await command("remove", "ledger")
+    assert "deliveries that wait" in out
+    assert out.endswith(
+        "Nothing has been done. --yes takes it out and keeps its data; --yes --purge drops them, too.\n"
+    )
+
+
+async def test_taken_out_it_has_worked_off_what_waited_and_comes_back_as_it_was(
+    p: RunningPlatform, command: Remove
+) -> None:
+    account = await busy(p)
+    code, out, errors = await command("remove", "ledger", "--yes")
+    assert code == 0, out + errors
+    assert "ledger is out, its data are kept." in out
+    assert {d.status for d in await p.deliveries("ledger.note_deposit")} == {"done"}
+    assert await p.sql("SELECT handler FROM platform.subscriptions WHERE module = 'ledger'") == []
+    assert p.kernel.switches.off == {"ledger": 404}
+    assert p.kernel.switches.resting == {"ledger"}
+    await p.execute(Deposit(account_id=account.id, amount=4))
+    assert len(await p.deliveries("ledger.note_deposit")) == 3  # nothing more is kept for it
+    await p.kernel.announce()  # a process that starts now keeps nothing for it either
+    assert await p.sql("SELECT handler FROM platform.subscriptions WHERE module = 'ledger'") == []
+
+    assert (await command("enable", "ledger"))[0] == 0
+    await eventually(lambda: _is_on(p), within_seconds=2)
+    await p.execute(Deposit(account_id=account.id, amount=5))
+    await p.deliver()
+    assert [d.status for d in await p.deliveries("ledger.note_deposit")] == ["done"] * 4
+
+
+async def _is_on(p: RunningPlatform) -> bool:
+    return not p.kernel.switches.off
+
+
+async def test_what_cannot_be_worked_off_stops_it_until_it_is_given_up(
+    p: RunningPlatform, command: Remove
+) -> None:
+    await busy(p)
+    # the package is gone: nobody can handle what waits
+    elsewhere = {"PLATFORM_MODULES": "user_management"}
+    code, _, errors = await command("remove", "ledger", "--yes", "--purge", **elsewhere)
+    assert code == 1
+    assert "Deliveries wait for ledger and nobody is installed who could handle them" in errors
+    assert "1 of ledger.greet_owner, 3 of ledger.note_deposit" in errors
+    assert removal_traces(p)
+    code, out, errors = await command(
+        "remove", "ledger", "--yes", "--purge", "--discard", "--json", **elsewhere
+    )
+    assert (code, json.loads(out)["left"]) == (0, []), errors
+
+
+def removal_traces(p: RunningPlatform) -> Any:
+    with psycopg.connect(p.database_url, autocommit=True) as connection:
+        return removal.traces(connection, "ledger")
+
+
+async def test_after_a_purge_nothing_is_left_of_it_but_an_archive(
+    p: RunningPlatform, command: Remove, tmp_path: Path
+) -> None:
+    await busy(p)
+    archive = tmp_path / "ledger.zip"
+    code, out, errors = await command("remove", "ledger", "--yes", "--purge", "--export", str(archive))
+    assert code == 0, out + errors
+    assert "ledger is gone: no schema, no role, no line in any registry is left of it." in out
+    assert removal_traces(p) == []
+    await p.kernel.announce()  # whoever still has it loaded keeps it closed
+    assert p.kernel.switches.off == {"ledger": 404}
+    environment = {**p.environment, "PLATFORM_MODULES": "courses"}
+    without = Kernel.load(read_settings(environment), environment)
+    async with without.running():
+        await without.announce()
+    assert await p.sql("SELECT off FROM platform.module_switches") == [{"off": {}}]
+    _is_whole(archive)
+
+
+def test_its_catalogue_and_its_registries_equal_those_of_before_it_came(
+    fresh_database_url: str, load: Loader
+) -> None:
+    url, kernel = fresh_database_url, load(LEDGER)
+    upgrade(url, [kernel_migrations()], roles=True).raise_for_failures()
+    before = catalogue(url)
+    upgrade(url, kernel.migrations, roles=True).raise_for_failures()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO platform.subscriptions (handler, module) VALUES ('ledger.note_deposit', 'ledger')"
+        )
+        connection.execute(
+            "INSERT INTO platform.seeds (module, name, tier) VALUES ('ledger', 'house', 'essential')"
+        )
+    assert catalogue(url) != before
+    assert removal.purge(url, "ledger", progress=print) == []
+    assert catalogue(url) == before
+
+
+def _is_whole(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        assert (manifest["module"], manifest["revision"]) == ("ledger", "ledger_0001")
+        for table in manifest["tables"]:
+            data = archive.read(table["file"])
+            assert hashlib.sha256(data).hexdigest() == table["sha256"]
+            header, *rows = csv.reader(io.StringIO(data.decode()))
+            assert header == [column["name"] for column in table["columns"]]
+            assert len(rows) == table["rows"]
+        assert {table["name"]: table["rows"] for table in manifest["tables"]}["accounts"] == 1
+
+
+async def test_nothing_is_dropped_from_under_what_somebody_has_built_upon_it(
+    p: RunningPlatform, command: Remove
+) -> None:
+    await busy(p)
+    await p.sql("CREATE VIEW public.owners AS SELECT id FROM ledger.accounts")
+    code, _, errors = await command("remove", "ledger", "--yes", "--purge")
+    assert code == 1
+    assert "Something outside of ledger hangs on its tables: view owners depends on table" in errors
+    assert len(await p.sql("SELECT id FROM ledger.accounts")) == 1
+
+
+async def test_a_module_stays_while_another_one_requires_it_installed_or_not(
+    platform: PlatformFactory,
+) -> None:
+    async with platform(["user_management", "courses", "orders"]) as p:
+        with psycopg.connect(p.database_url, autocommit=True) as connection:
+            installed = p.kernel.plugins
+            for present in (installed, [plugin for plugin in installed if plugin.name != "orders"]):
+                plan = removal.plan(connection, "courses", present)
+                with pytest.raises(OperationError, match="courses is required by orders"):
+                    plan.check()
+            assert "orders.orders.buyer_id → user_management.users.id" in (
+                removal.plan(connection, "orders", installed).links
+            )
+            with pytest.raises(OperationError, match="No module nowhere was ever migrated"):
+                removal.plan(connection, "nowhere", installed)
