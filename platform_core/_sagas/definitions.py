@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,7 @@ class Definitions:
     Args:
         declared: (module, saga) of the active modules.
         contributed: steps, in the order of their modules.
+        off: modules that are switched off at the moment.
 
     Attributes:
         by_handler: what deliveries are stored under → the definition, contributed steps included.
@@ -40,8 +41,12 @@ class Definitions:
     """
 
     def __init__(
-        self, declared: Iterable[tuple[str, Saga]], contributed: Sequence[Contribution] = ()
+        self,
+        declared: Iterable[tuple[str, Saga]],
+        contributed: Sequence[Contribution] = (),
+        off: Container[str] = frozenset(),
     ) -> None:
+        self._off = off
         self.by_handler: dict[str, Saga] = {}
         self.modules: dict[str, str] = {}
         self._own: dict[str, list[str]] = {}
@@ -87,6 +92,10 @@ class Definitions:
         if move is None or move.step.name in self._own[saga.handler]:
             return saga.handler
         return _handler(move.step.name, saga)
+
+    def can_take(self, handler: str) -> bool:
+        """Tell whether this process takes what waits under that name, at the moment."""
+        return handler in self.by_handler and self.modules[handler] not in self._off
 
     def _add(self, handler: str, saga: Saga, module: str) -> None:
         self.by_handler[handler], self.modules[handler] = saga, module

@@ -168,7 +168,7 @@ class _Attempt:
         refusal: with which the action of a critical step said no.
         lease: what became of it.
         pause: seconds until the next attempt at the same.
-        is_handed_on: the next step is one of a module that this process does not have.
+        is_handed_on: the next step is one of a module that this process does not have, or that is switched off.
     """
 
     def __init__(self, runner: SagaRunner, saga: Saga, stored: Stored, move: moves.Move, pace: _Pace) -> None:
@@ -251,7 +251,7 @@ class _Attempt:
     ) -> None:
         definitions = self._runner.definitions
         handler = definitions.handler(self._saga, run)
-        self.is_handed_on = handler not in definitions.by_handler
+        self.is_handed_on = not definitions.can_take(handler)
         self._run = run
         self.lease = Lease(0, is_kept=False) if self.is_handed_on else self._pace.lease(self.pause, error)
         step = self._move.step.name

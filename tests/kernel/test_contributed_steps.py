@@ -218,6 +218,17 @@ async def test_a_run_whose_module_has_gone_is_parked_and_goes_on_where_it_is_ins
     )
 
 
+async def test_a_step_of_a_module_that_is_switched_off_waits_until_it_is_on_again(p: RunningPlatform) -> None:
+    party_id = await invite(p)
+    p.kernel.switches.off["ben"] = 503  # as a note about it would
+    await p.deliver()
+    status, steps = await standing(p, party_id)
+    assert (status, steps["ann.present"], steps["ben.present"]) == ("running", "completed", "running")
+    del p.kernel.switches.off["ben"]
+    await p.deliver()
+    assert (await standing(p, party_id))[0] == "completed"
+
+
 async def test_what_is_taken_back_waits_for_the_module_that_can_take_it_back(
     platform: PlatformFactory, p: RunningPlatform
 ) -> None:
