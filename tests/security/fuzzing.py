@@ -94,6 +94,8 @@ def request_of(case: Any) -> dict[str, Any]:
     body = {name: arguments[name] for name in ("json", "data", "files") if arguments.get(name) is not None}
     if isinstance(body.get("data"), bytes | str):
         body = {"content": body["data"]}
+    if "files" in body:
+        body["files"] = [(name, _sendable(part)) for name, part in body["files"]]
     headers = {
         name: value
         for name, value in arguments["headers"].items()
@@ -106,6 +108,14 @@ def request_of(case: Any) -> dict[str, Any]:
         "headers": headers,
         **body,
     }
+
+
+def _sendable(part: Any) -> Any:
+    """A form has only texts and bytes, whatever kind of value was invented for a part of it."""
+    if isinstance(part, tuple):
+        name, content, *rest = part
+        return (name, _sendable(content), *rest)
+    return part if isinstance(part, bytes | str) else json.dumps(part)
 
 
 def poisoned(case: Any, chance: random.Random) -> dict[str, Any] | None:
