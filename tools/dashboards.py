@@ -319,6 +319,14 @@ DATABASE = [
         width=12,
     ),
     Panel(
+        "Replica: how old its answers can be",
+        [("{{pod}}{{instance}}", "platform_replica_lag_seconds{$scope}")],
+        "s",
+        width=12,
+        alarm=10,
+        help="Infinite while it is away: queries then go to the primary. 0 where there is none.",
+    ),
+    Panel(
         "Redis: packets without an answer",
         [("{{pod}}{{instance}}", f"rate(platform_redis_failures{{$scope}}{RATE})")],
         "ops",
