@@ -478,7 +478,7 @@ class Kernel:
                 for hook, steps in declared.saga_steps.items()
                 for step in steps
             ],
-            self.switches.off,
+            self.switches.resting,
         )
 
     def _plan_messages(

@@ -134,7 +134,8 @@ def waiting(connection: psycopg.Connection[Any], module: str) -> Mapping[str, in
 
 
 def unsubscribe(connection: psycopg.Connection[Any], module: str) -> None:
-    """From now on nothing that happens is kept for this module."""
+    """From now on nothing that happens is kept for this module, and others' sagas go on without its steps."""
+    connection.execute(_RELEASE_SAGAS, {"module": module})
     connection.execute("DELETE FROM platform.subscriptions WHERE module = %s", (module,))
 
 
@@ -221,7 +222,16 @@ def _dependents(
     return sorted(migrated | {plugin.name for plugin in installed if module in plugin.requires})
 
 
+_RELEASE_SAGAS: Final[LiteralString] = """
+UPDATE platform.deliveries d SET handler = split_part(d.handler, ':', 2), status = 'pending', lease_token = NULL,
+    attempts_count = 0, available_at = now(), last_error = NULL, finished_at = NULL
+WHERE split_part(d.handler, '.', 1) = %(module)s AND d.status <> 'done'
+  AND EXISTS (SELECT FROM platform.sagas s WHERE s.id = d.id AND split_part(s.name, '.', 1) <> %(module)s)
+"""
+"""A step that waits under its saga's own name is one that nobody will take: the saga leaves it out."""
+
 _REGISTRIES: Final[Sequence[LiteralString]] = (
+    _RELEASE_SAGAS,
     "DELETE FROM platform.deliveries WHERE split_part(handler, '.', 1) = %(module)s",
     "DELETE FROM platform.sagas WHERE split_part(name, '.', 1) = %(module)s",
     "DELETE FROM platform.subscriptions WHERE module = %(module)s",

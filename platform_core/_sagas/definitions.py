@@ -33,7 +33,7 @@ class Definitions:
     Args:
         declared: (module, saga) of the active modules.
         contributed: steps, in the order of their modules.
-        off: modules that are switched off at the moment.
+        resting: modules that are switched off at the moment.
 
     Attributes:
         by_handler: what deliveries are stored under → the definition, contributed steps included.
@@ -44,9 +44,9 @@ class Definitions:
         self,
         declared: Iterable[tuple[str, Saga]],
         contributed: Sequence[Contribution] = (),
-        off: Container[str] = frozenset(),
+        resting: Container[str] = frozenset(),
     ) -> None:
-        self._off = off
+        self._resting = resting
         self.by_handler: dict[str, Saga] = {}
         self.modules: dict[str, str] = {}
         self._own: dict[str, list[str]] = {}
@@ -95,7 +95,7 @@ class Definitions:
 
     def can_take(self, handler: str) -> bool:
         """Tell whether this process takes what waits under that name, at the moment."""
-        return handler in self.by_handler and self.modules[handler] not in self._off
+        return handler in self.by_handler and self.modules[handler] not in self._resting
 
     def _add(self, handler: str, saga: Saga, module: str) -> None:
         self.by_handler[handler], self.modules[handler] = saga, module

@@ -98,7 +98,29 @@ class SagaRunner:
             span(f"saga {delivery.handler}", context.traceparent) as traceparent,
             bind(replace(context, traceparent=traceparent)),
         ):
+            stored = await self._without_gone(stored, delivery.handler)
             await self._carry_on(stored, _Pace(self._lease_seconds))
+
+    async def _without_gone(self, stored: Stored, handler: str) -> Stored:
+        """Leave out a contributed step that waits for its saga's own module: the contributor was taken out for good."""
+        saga = self.definitions.pinned(stored.name, stored.definition, stored.run.names)
+        move = None if saga is None else moves.next_move(saga, stored.run)
+        if saga is None or move is None or self.definitions.handler(saga, stored.run) == handler:
+            return stored
+        run = moves.skipped(saga, stored.run)
+        uow = self.unit_of_work()
+        for write in store.carried_on(
+            stored,
+            run,
+            Lease(self._lease_seconds),
+            handler=handler,
+            step=move.step.name,
+            what="left out",
+            detail="its module was taken out for good",
+        ):
+            uow.append(write)
+        await _commit(uow)
+        return await self._without_gone(replace(stored, run=run, revision=stored.revision + 1), handler)
 
     async def follow(self, saga_id: UUID) -> bool:
         """Do what `ports.Follow` promises."""

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from platform_core import _outbox
+from platform_core._modules import removal
 from platform_core._pools import KERNEL
 from platform_core._saga_operations import CompensateSaga, GetSaga, SkipSagaStep
 from platform_core.app import Kernel
@@ -220,13 +222,27 @@ async def test_a_run_whose_module_has_gone_is_parked_and_goes_on_where_it_is_ins
 
 async def test_a_step_of_a_module_that_is_switched_off_waits_until_it_is_on_again(p: RunningPlatform) -> None:
     party_id = await invite(p)
-    p.kernel.switches.off["ben"] = 503  # as a note about it would
+    p.kernel.switches.resting.add("ben")  # as a note about it does
     await p.deliver()
     status, steps = await standing(p, party_id)
     assert (status, steps["ann.present"], steps["ben.present"]) == ("running", "completed", "running")
-    del p.kernel.switches.off["ben"]
+    p.kernel.switches.resting.remove("ben")
     await p.deliver()
     assert (await standing(p, party_id))[0] == "completed"
+
+
+async def test_a_run_goes_on_without_the_steps_of_a_module_that_was_taken_out_for_good(
+    platform: PlatformFactory, p: RunningPlatform
+) -> None:
+    party_id = await invite(p)
+    async with platform(extra=[HOST, ANN, ZOE], beside=p) as without_ben:
+        await without_ben.deliver()
+        with psycopg.connect(p.database_url, autocommit=True) as connection:
+            removal.unsubscribe(connection, "ben")
+        await without_ben.deliver()
+        saga = await p.ask(GetSaga(saga_id=party_id))
+    assert (saga.status, saga.steps[-1].status) == ("completed", "skipped")
+    assert [entry.what for entry in saga.timeline if entry.step == "ben.present"] == ["left out"]
 
 
 async def test_what_is_taken_back_waits_for_the_module_that_can_take_it_back(
