@@ -3,8 +3,8 @@ Runs the platform's command line in a process that dies, stops or repeats itself
 
     CHAOS_POINT=before_commit:2 python chaos.py worker
 
-Points are functions of the kernel, wrapped here before the command line starts. What ships knows nothing of it, and a
-test holds it to that.
+Points are functions of the kernel and of notification, wrapped here before the command line starts. What ships knows
+nothing of it, and a test holds it to that.
 
 CHAOS_POINT=name:n          the nth time that the point is passed the process gets what `kill -9` sends
 CHAOS_POINT=name:n:stop     the same with SIGSTOP: it hangs until SIGCONT, as a process of an overloaded machine does
@@ -30,6 +30,7 @@ POINTS = {
     "before_handler": ("platform_core._bus", "Bus", "deliver", "before"),
     "before_commit": ("platform_core._uow", "SqlUnitOfWork", "commit", "before"),
     "after_commit": ("platform_core._uow", "SqlUnitOfWork", "commit", "after"),
+    "after_mail": ("notification.infrastructure.smtp", "SmtpChannel", "send", "after"),
 }
 
 
