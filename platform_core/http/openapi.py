@@ -237,6 +237,7 @@ _VALIDATION: Final[Json] = {
         {"$ref": "#/components/schemas/Problem"},
         {
             "type": "object",
+            "required": ["errors"],
             "properties": {
                 "errors": {
                     "type": "array",

@@ -156,10 +156,12 @@ def render(problem: Problem, scope: Scope) -> Response:
         "instance": _instance(scope),
         "request_id": exchange.context.request_id if exchange else None,
     }
-    if problem.fields:
+    fields = problem.fields
+    if problem.status == _UNPROCESSABLE and not fields:  # every 422 points at something
+        fields = [FieldError("/body", problem.detail, problem.slug)]
+    if fields:
         document["errors"] = [
-            {"pointer": field.pointer, "message": field.message, "code": field.code}
-            for field in problem.fields
+            {"pointer": field.pointer, "message": field.message, "code": field.code} for field in fields
         ]
     return Response(
         orjson.dumps(document, default=str),
@@ -185,6 +187,7 @@ def _of_domain(error: DomainError) -> Problem:
 _RETRY_AFTER_SECONDS: Final = {Kind.UNAVAILABLE: 1, Kind.RATE_LIMITED: 60}
 """Where the error does not say."""
 
+_UNPROCESSABLE: Final = 422
 _RESERVED: Final = frozenset({"type", "title", "status", "detail", "instance", "request_id", "errors"})
 _ERRORS_COUNT: Final = 100
 

@@ -243,6 +243,8 @@ async def test_what_redis_forgot_postgresql_still_knows(rig, member):
     await forget(rig)
     other = await member.post("/widgets", json=widget(), headers=headers)
     assert (other.status_code, other.json()["type"]) == (422, "/problems/idempotency-key-reused")
+    [error] = other.json()["errors"]  # every 422 points at something, if only at the whole
+    assert (error["pointer"], error["code"]) == ("/body", "idempotency-key-reused")
 
 
 async def test_twenty_at_once_have_one_effect_while_redis_forgets_again_and_again(rig, member):
