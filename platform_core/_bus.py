@@ -152,6 +152,20 @@ class Bus:
             else:
                 await self._handle_event(delivery, context)
 
+    async def replay(self, delivery: Delivery, outer: SqlUnitOfWork) -> None:
+        """
+        Give an event to its handler once more; what it writes becomes a part of the transaction of `outer`.
+
+        Raises:
+            Exception: whatever the handler raised.
+        """
+        subscriber = self.subscribers[delivery.handler]
+        event = self.codec.event(delivery.event_name or "", delivery.event_version or 0, delivery.payload)
+        with bind(context_of(delivery)) as context:
+            uow = outer.within(context)
+            await self._call(subscriber.handler, event, uow, context, {Delivery: delivery})
+            await uow.flush()
+
     async def _run_job(self, delivery: Delivery) -> None:
         command = self.codec.command(delivery.handler, delivery.payload)
 

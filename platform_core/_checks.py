@@ -9,7 +9,7 @@ from typing import Any
 from platform_core._declared import Declared
 from platform_core._discovery import KERNEL, Hooks, Plugin
 from platform_core._sagas import command_of
-from platform_core.declarations import Saga, SagaStep
+from platform_core.declarations import Projection, Saga, SagaStep
 from platform_core.domain import Command, Event
 from platform_core.errors import (
     ForbiddenInteraction,
@@ -48,10 +48,13 @@ class Checks:
             for hook, steps in declared.saga_steps.items():
                 self._check_contributed(plugin, hook, steps)
             self._check_migrations(plugin, declared)
+            for projection in declared.projections:
+                self._check_projection(plugin, projection)
         from platform_core._health import OWN_CHECKS
 
         self._check_unique("permission", lambda d: [p.name for p in d.permissions])
         self._check_unique("handler name", lambda d: [s.name for s in d.subscriptions])
+        self._check_unique("projection", lambda d: [projection.name for projection in d.projections])
         self._check_unique("saga", lambda d: [saga.handler for saga in d.sagas])
         self._check_unique("health check", lambda d: [check.name for check in d.health_checks], OWN_CHECKS)
         self._check_unique("authentication scheme", _schemes)
@@ -64,6 +67,7 @@ class Checks:
             *(("subscription", s.name) for s in declared.subscriptions),
             *(("schedule", s.name) for s in declared.schedules),
             *(("saga", s.name) for s in declared.sagas),
+            *(("projection", p.name) for p in declared.projections if p.name != plugin.name),
         ]
         for what, name in names:
             if not name.startswith(f"{plugin.name}."):
@@ -169,6 +173,21 @@ class Checks:
         elif owner != plugin.name and not command.__module__.startswith(f"{owner}.contracts"):
             problem = f"{where}: {owner} keeps {command.wire_name} to itself"
             self._fail(plugin, ForbiddenInteraction(plugin.name, problem, "use what its contracts offer"))
+
+    def _check_projection(self, plugin: Plugin, projection: Projection) -> None:
+        """What is forgotten before it is made anew is its own, and there is one way to make it."""
+        events = [handler.event.wire_name for handler in projection.handlers]
+        foreign = [shown.table.fullname for shown in projection.tables if shown.table.schema != plugin.name]
+        missing = [shown.key for shown in projection.tables if shown.key not in shown.table.c]
+        if not events or not projection.tables or len(set(events)) < len(events):
+            problem = f"the projection {projection.name} has no tables or handlers, or two for the same event"
+            self._fail(plugin, HookFailed(plugin.name, problem, "give each event one handler"))
+        if foreign or missing:
+            wrong = ", ".join([*foreign, *missing])
+            problem = f"the projection {projection.name} names {wrong}, which is not in its own tables"
+            self._fail(
+                plugin, HookFailed(plugin.name, problem, "name tables of its own schema, and their keys")
+            )
 
     def _check_migrations(self, plugin: Plugin, declared: Declared) -> None:
         metadata = declared.migrations.metadata if declared.migrations else None

@@ -18,6 +18,7 @@ from platform_core.declarations import (
     HealthCheck,
     Migrations,
     Permission,
+    Projection,
     Saga,
     SagaStep,
     Schedule,
@@ -35,6 +36,7 @@ _RETURNS: Mapping[str, tuple[Any, bool]] = {
     "register_services": (Services, False),
     "register_event_handlers": (Subscription, True),
     "register_permissions": (Permission, True),
+    "register_projections": (Projection, True),
     "register_migrations": (Migrations, False),
     "register_seeds": (Seed, True),
     "register_health_checks": (HealthCheck, True),
@@ -53,6 +55,7 @@ class Declared:
 
     Attributes:
         settings: its validated settings object, None when it has none.
+        subscriptions: those of its projections among them.
         saga_steps: what it contributes to others' sagas, by the hook it does so by.
     """
 
@@ -63,6 +66,7 @@ class Declared:
     schedules: Sequence[Schedule] = ()
     sagas: Sequence[Saga] = ()
     saga_steps: dict[str, Sequence[SagaStep]] = field(default_factory=dict)
+    projections: Sequence[Projection] = ()
     permissions: Sequence[Permission] = ()
     routers: Sequence[Any] = ()
     migrations: Migrations | None = None
@@ -83,6 +87,7 @@ class Declared:
             "commands": len(self.services.commands),
             "queries": len(self.services.queries),
             "event_handlers": len(self.subscriptions),
+            "projections": len(self.projections),
             "tasks": len(self.tasks),
             "schedules": len(self.schedules),
             "sagas": len(self.sagas),
@@ -95,6 +100,7 @@ _SIMPLE = {
     "register_services": "services",
     "register_event_handlers": "subscriptions",
     "register_permissions": "permissions",
+    "register_projections": "projections",
     "register_migrations": "migrations",
     "register_seeds": "seeds",
     "register_health_checks": "health_checks",
@@ -128,6 +134,8 @@ def collect(hooks: Hooks, source: Mapping[str, str]) -> dict[str, Declared]:
     for hook, attribute in _SIMPLE.items():
         for name, value in _returned(hooks, hook):
             setattr(declared[name], attribute, value)
+    for each in declared.values():
+        each.subscriptions = [*each.subscriptions, *(h for made in each.projections for h in made.handlers)]
     for name, value in _returned(hooks, "register_tasks"):
         declared[name].tasks = [item for item in value if isinstance(item, Task)]
         declared[name].schedules = [item for item in value if isinstance(item, Schedule)]

@@ -19,7 +19,7 @@ from fastapi import Query as QueryParameter
 from sqlalchemy import ColumnElement, Select, func, select, update
 
 import platform_core
-from platform_core import _module_operations, _saga_operations, hookimpl
+from platform_core import _module_operations, _projection_operations, _saga_operations, hookimpl
 from platform_core._module_operations import ModuleView, Registry
 from platform_core._tables import AUDIT, PLATFORM, audit_logs, deliveries, domain_events
 from platform_core.db import Cursors, Reads, UnitOfWork
@@ -270,7 +270,12 @@ async def audit_trail(
 @hookimpl
 def register_services() -> Services:
     return Services(
-        commands={RetryDelivery: retry_delivery, **_module_operations.COMMANDS, **_saga_operations.COMMANDS},
+        commands={
+            RetryDelivery: retry_delivery,
+            **_module_operations.COMMANDS,
+            **_projection_operations.COMMANDS,
+            **_saga_operations.COMMANDS,
+        },
         queries={
             ListModules: list_modules,
             ListEvents: list_events,

@@ -181,6 +181,23 @@ saga_log = Table(
     comment="What happened to each run, step by step; only ever added to.",
 )
 
+projections = Table(
+    "projections",
+    PLATFORM,
+    Column("name", Text, primary_key=True),
+    Column("module", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("target", BigInteger),
+    Column("cursor", Uuid),
+    Column("done_count", Integer, nullable=False, server_default="0"),
+    Column("total_count", Integer),
+    _moment("requested_at", server_default=func.now()),
+    _moment("finished_at", nullable=True),
+    CheckConstraint("status IN ('replaying', 'live')", name="status"),
+    comment="Read models; a replaying one is being made of its events, aggregate by aggregate, as far as `cursor`.",
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     PLATFORM,

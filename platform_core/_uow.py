@@ -32,7 +32,7 @@ from platform_core._statements import written
 from platform_core.context import Context
 from platform_core.db import AggregateMap, Row
 from platform_core.domain import Aggregate, Command, Event, new_id
-from platform_core.errors import ConcurrentUpdate, DomainError
+from platform_core.errors import ConcurrentUpdate, DomainError, PlatformError
 from platform_core.ports import Clock
 
 UNEXPECTED_COUNT = "P0409"
@@ -238,6 +238,26 @@ class SqlUnitOfWork:
                 await self._connection.run("COMMIT")
         await self.close()
         return made
+
+    def within(self, context: Context) -> SqlUnitOfWork:
+        """Return a further unit of work in the transaction that was begun here; it is flushed, never committed."""
+        inner = SqlUnitOfWork(self._pool, self._clock, context)
+        inner._connection = self._connection
+        return inner
+
+    async def flush(self) -> None:
+        """
+        Store rows in the transaction that goes on.
+
+        Raises:
+            PlatformError: there is more than rows; whoever replays what happened must make nothing happen.
+        """
+        self.collect()
+        if self._events or self._jobs or self._notes:
+            raise PlatformError("a projection writes its own tables, and makes no events, jobs or notes")
+        if self._writes:
+            with self._refused(), translated():
+                await self._fetch(*self._statement())
 
     async def close(self) -> None:
         """Give the connection back; what was not committed is rolled back."""

@@ -30,6 +30,7 @@ from platform_core._migrations import DatabaseState, ModuleMigrations, module_mi
 from platform_core._module_operations import ModuleView, Registry
 from platform_core._outbox import Delivery, EventCodec
 from platform_core._pools import Pools
+from platform_core._projections import ProjectionGauges, Replays
 from platform_core._replica import Replica
 from platform_core._sagas import Contribution, Definitions, SagaRunner, UowSagas
 from platform_core._sagas.housekeeping import purge as purge_sagas
@@ -109,6 +110,7 @@ class Kernel:
         unavailable: path prefix of a failed plugin → why; these answer 503.
         bus: executes commands, answers queries, delivers events.
         sagas: takes the steps of sagas.
+        replays: makes read models of the events there have been.
         switches: which modules are switched off at the moment.
         storage: where files are kept.
     """
@@ -285,14 +287,24 @@ class Kernel:
     def worker(self) -> Worker:
         """Return a worker for every handler and task; run it inside `running(listen=worker.wake)`."""
         self.bus.codec.prepare()
-        return Worker(self.settings, self.pools, self.bus, self.metrics, self.sagas, self.switches.resting)
+        return Worker(
+            self.settings,
+            self.pools,
+            self.bus,
+            self.metrics,
+            self.sagas,
+            self.replays,
+            self.switches.resting,
+        )
 
     def scheduler(self) -> Scheduler:
         """Return a scheduler for every schedule."""
         from platform_core.http.idempotency import purge_idempotency_keys
 
         backlog = Backlog(self.pools.claims)
+        projections = ProjectionGauges(self.replays)
         self.metrics.registry.register(backlog)
+        self.metrics.registry.register(projections)
         schedules = [schedule for declared in self.declared.values() for schedule in declared.schedules]
         chores = [
             Chore(
@@ -301,6 +313,7 @@ class Kernel:
                 lambda: purge_idempotency_keys(self.pools, self.settings.idempotency_hours),
             ),
             Chore("backlog", 15, backlog.look),
+            Chore("projections", 15, projections.look),
             Chore(
                 "ended sagas",
                 600,
@@ -395,6 +408,7 @@ class Kernel:
             await forget_gone(self.pools.commands(KERNEL), [plugin.name for plugin in self.plugins])
         known = [(handler, event, module) for handler, event, module in self.handlers if module not in off]
         await _outbox.sync_subscriptions(self.pools.commands(KERNEL), known)
+        await self.replays.register(off)
 
     async def call(self, module: str, function: Callable[..., Any]) -> Any:
         """
@@ -459,6 +473,8 @@ class Kernel:
             ring=self._ring,
             forget=self._after_commit,
         )
+        projections = [made for declared in self.declared.values() for made in declared.projections]
+        self.replays = Replays({made.name: made for made in projections}, self.bus, self.pools, self.clock)
         self.sagas = SagaRunner(
             self._definitions(),
             self.bus,
@@ -523,6 +539,7 @@ class Kernel:
             Extensions: always(_Extensions(self)),
             Definitions: KernelOffer(lambda _m, _unit: self.sagas.definitions, Scope.APPLICATION),
             Follow: always(self._follow),
+            Replays: KernelOffer(lambda _m, _unit: self.replays, Scope.APPLICATION),
             Storage: always(self.storage),
             Registry: always(self),
             SqlUnitOfWork: of_unit(SqlUnitOfWork),
@@ -617,6 +634,9 @@ class Kernel:
             if subscriber.handler.module not in self.declared:
                 del cast("dict[str, EventHandler]", self.bus.subscribers)[name]
         self.sagas.definitions = self._definitions()
+        self.replays.projections = {
+            made.name: made for declared in self.declared.values() for made in declared.projections
+        }
         known = {name for declared in self.declared.values() for name in declared.task_names}
         for name in list(self.bus.tasks):
             if name not in known:

@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from platform_core.domain import Command, Event, Query
 
 if TYPE_CHECKING:
-    from sqlalchemy import MetaData
+    from sqlalchemy import MetaData, Table
 
     from platform_core.ports import SagaRun
 
@@ -27,6 +27,8 @@ __all__ = [
     "Link",
     "Migrations",
     "Permission",
+    "Projection",
+    "ProjectionTable",
     "Retry",
     "Saga",
     "SagaStep",
@@ -142,6 +144,46 @@ def on(
 ) -> Subscription:
     """Subscribe `handler` to `event` under a stable `name`; options as in `Subscription`."""
     return Subscription(name=name, event=event, handler=handler, **options)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectionTable:
+    """
+    A table of a read model, and whose rows are whose.
+
+    Attributes:
+        key: column that says to which aggregate, or event, a row belongs.
+        of: the events of one aggregate make the rows whose key is its identity; or each event makes its own.
+    """
+
+    table: Table
+    key: str
+    of: Literal["aggregate", "event"] = "aggregate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projection:
+    """
+    A read model: tables that are made of events, and of nothing else.
+
+    It can be made anew at any time, in place: of one aggregate after the other what is shown is forgotten, and its
+    events are given to the same handlers in their order, while live ones go on. So a handler
+
+    - decides by the event alone, and writes its own tables and nothing else: no events, no jobs, no mails;
+    - writes rows of the event's own aggregate, or of the event;
+    - never writes over what a later event has made: `EventMetadata.position` rises within an aggregate.
+
+    Attributes:
+        name: stable; the module's name, or one that begins with it: `project_management.activity`.
+        tables: what is forgotten before it is made anew.
+        handlers: subscriptions as any other, one for each event.
+        start: a new one is made of all events that there have been, or knows only what happens from now on.
+    """
+
+    name: str
+    tables: Sequence[ProjectionTable]
+    handlers: Sequence[Subscription]
+    start: Literal["beginning", "now"] = "beginning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         HealthCheck,
         Migrations,
         Permission,
+        Projection,
         Saga,
         Schedule,
         Seed,
@@ -102,6 +103,19 @@ def register_event_handlers() -> Sequence[Subscription]:  # type: ignore[empty-b
     Return: subscriptions; names begin with the plugin's name and never change once released.
     Must not: rely on order across aggregates, or on being called once (effects in PostgreSQL are exactly once).
     On error: the plugin fails; deliveries of its handlers wait.
+    Since: 0.1
+    """
+
+
+@hookspec
+def register_projections() -> Sequence[Projection]:  # type: ignore[empty-body]  # as above
+    """
+    Offer read models, which are made of events: of those to come, and of those that there have been.
+
+    When called: once per start.
+    Return: projections with their handlers, which are not to be repeated in `register_event_handlers`.
+    Must not: have handlers that do anything but write the projection's own tables.
+    On error: the plugin fails; its read models stay as they are.
     Since: 0.1
     """
 

@@ -23,6 +23,7 @@ from platform_core import _outbox
 from platform_core._bus import Bus
 from platform_core._outbox import Delivery
 from platform_core._pools import KERNEL, Pools
+from platform_core._projections import Replays
 from platform_core._sagas import SagaRunner
 from platform_core.declarations import Retry
 from platform_core.domain import new_id
@@ -32,6 +33,9 @@ from platform_core.metrics import Metrics
 from platform_core.settings import KernelSettings
 
 logger = structlog.get_logger("platform_core.worker")
+
+_REPLAYS_SECONDS: Final = 5.0
+"""How often a worker looks whether a read model is to be made."""
 
 _DEATHS = Retry()
 """How often a saga may take its worker along, or find no database, before it is a dead letter."""
@@ -53,6 +57,7 @@ class Worker:
         bus: runs one delivery.
         pools: the kernel's own pool is used for claims, so that a busy module cannot starve them.
         sagas: carries on one saga.
+        replays: makes read models of the events there have been.
         off: modules that are switched off at the moment: what is theirs is not claimed, and waits.
     """
 
@@ -63,9 +68,10 @@ class Worker:
         bus: Bus,
         metrics: Metrics,
         sagas: SagaRunner,
+        replays: Replays,
         off: Container[str] = frozenset(),
     ) -> None:
-        self._off = off
+        self._off, self._replays = off, replays
         self._settings, self._bus, self._metrics, self._sagas = settings, bus, metrics, sagas
         self._pool, self._claims = pools.commands(KERNEL), pools.claims()
         self._wake = asyncio.Event()
@@ -98,6 +104,7 @@ class Worker:
         keepers = [
             asyncio.create_task(self._keep_leases(), name="worker-leases"),
             asyncio.create_task(self._keep_subscriptions(), name="worker-subscriptions"),
+            asyncio.create_task(self._keep_replays(), name="worker-replays"),
         ]
         try:
             while not self._stopping.is_set():
@@ -116,6 +123,7 @@ class Worker:
         Returns: how many deliveries were attempted.
         """
         total = 0
+        await self._make_projections()
         while True:
             claimed = await self._claim()
             total += claimed
@@ -294,6 +302,17 @@ class Worker:
         while True:
             await _tolerant(self._tend_subscriptions())
             await asyncio.sleep(min(30, self._settings.orphan_seconds / 4))
+
+    async def _keep_replays(self) -> None:
+        while True:
+            await _tolerant(self._make_projections())
+            await asyncio.sleep(_REPLAYS_SECONDS)
+
+    async def _make_projections(self) -> None:
+        """Go on with every read model that is not made yet: a new module's, or one that an operator asked for."""
+        for name in await self._replays.unfinished():
+            if module_of(name) not in self._off:
+                await self._replays.run(name)
 
     async def _tend_subscriptions(self) -> None:
         pool, handlers, newest = self._pool, self.handlers, self._bus.newest

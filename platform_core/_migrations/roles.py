@@ -45,6 +45,7 @@ _MODULE_RIGHTS: Final[Sequence[LiteralString]] = (
     "SELECT, INSERT, UPDATE ON platform.idempotency_keys",
     "SELECT, INSERT, UPDATE ON platform.sagas",
     "INSERT ON platform.saga_log",
+    "SELECT, UPDATE ON platform.projections",
 )
 """What a module's unit of work needs of the kernel's tables, and nothing else."""
 

@@ -44,6 +44,9 @@ _SECTIONS: Final[dict[str, dict[str, _Entry]]] = {
         "sagas": _Entry(
             "platform_core.cli.sagas:app", "Sagas: under way, taken back, waiting for a decision."
         ),
+        "projections": _Entry(
+            "platform_core.cli.projections:app", "Read models: how far they are, made anew."
+        ),
         "audit": _Entry("platform_core.cli.audit:app", "The audit trail: has anybody tampered with it?"),
         "config": _Entry(
             "platform_core.cli.config:app", "Every setting, where it comes from, what it means."

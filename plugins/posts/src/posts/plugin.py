@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from platform_core import hookimpl
 from platform_core.declarations import (
     Migrations,
     Permission,
+    Projection,
+    ProjectionTable,
     Seed,
     Services,
-    Subscription,
     on,
     per_application,
     per_unit_of_work,
@@ -67,18 +68,30 @@ def register_routes() -> Sequence[APIRouter]:
 
 
 @hookimpl
-def register_event_handlers() -> Sequence[Subscription]:
+def register_projections() -> Sequence[Projection]:
     return [
-        on(contracts.PostCreated, projection.show_post, name="posts.show_created"),
-        on(contracts.PostUpdated, projection.show_post, name="posts.show_updated"),
-        on(contracts.PostPublished, projection.show_post, name="posts.show_published"),
-        on(contracts.PostDeleted, projection.remove_post, name="posts.remove_deleted"),
-        on(UserRegistered, projection.name_author, name="posts.name_registered"),
-        on(UserInvited, projection.name_author, name="posts.name_invited"),
-        on(UserAdded, projection.name_author, name="posts.name_added"),
-        on(UserRenamed, projection.name_author, name="posts.name_renamed"),
-        on(UserDeleted, projection.forget_author, name="posts.forget_deleted"),
+        Projection(
+            name="posts",
+            tables=[
+                ProjectionTable(table=tables.pages, key="id"),
+                ProjectionTable(table=tables.authors, key="user_id"),
+            ],
+            handlers=_HANDLERS,
+        )
     ]
+
+
+_HANDLERS: Final = (
+    on(contracts.PostCreated, projection.show_post, name="posts.show_created"),
+    on(contracts.PostUpdated, projection.show_post, name="posts.show_updated"),
+    on(contracts.PostPublished, projection.show_post, name="posts.show_published"),
+    on(contracts.PostDeleted, projection.remove_post, name="posts.remove_deleted"),
+    on(UserRegistered, projection.name_author, name="posts.name_registered"),
+    on(UserInvited, projection.name_author, name="posts.name_invited"),
+    on(UserAdded, projection.name_author, name="posts.name_added"),
+    on(UserRenamed, projection.name_author, name="posts.name_renamed"),
+    on(UserDeleted, projection.forget_author, name="posts.forget_deleted"),
+)
 
 
 @hookimpl

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from platform_core import hookimpl
 from platform_core.declarations import (
     Migrations,
+    Projection,
+    ProjectionTable,
     SagaStep,
     Seed,
     Services,
@@ -129,11 +131,17 @@ def register_migrations() -> Migrations:
 
 @hookimpl
 def register_event_handlers() -> Sequence[Subscription]:
+    return _notices()
+
+
+@hookimpl
+def register_projections() -> Sequence[Projection]:
     feed = [
         on(event, activity.note_activity, name=f"project_management.note_{event.wire_name.partition('.')[2]}")
         for event in EVENTS
     ]
-    return [*feed, *_notices()]
+    lines = ProjectionTable(table=tables.activity_entries, key="id", of="event")
+    return [Projection(name="project_management.activity", tables=[lines], handlers=feed)]
 
 
 @hookimpl
