@@ -166,6 +166,10 @@ class Bus:
             await self._call(subscriber.handler, event, uow, context, {Delivery: delivery})
             await uow.flush()
 
+    async def settle(self, uow: SqlUnitOfWork) -> None:
+        """Do what follows a commit: whoever remembers what was changed forgets it."""
+        await self._forget(uow)
+
     async def _run_job(self, delivery: Delivery) -> None:
         command = self.codec.command(delivery.handler, delivery.payload)
 

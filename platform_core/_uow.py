@@ -119,6 +119,7 @@ class SqlUnitOfWork:
         self.job_names: set[str] = set()
         self.revoked: list[Any] = []
         self.signals: list[tuple[str, tuple[UUID, ...]]] = []
+        self.outdated: list[tuple[str, str]] = []
 
     # ── for handlers and adapters ────────────────────────────────────────────────────────────────
 
@@ -242,7 +243,7 @@ class SqlUnitOfWork:
     def within(self, context: Context) -> SqlUnitOfWork:
         """Return a further unit of work in the transaction that was begun here; it is flushed, never committed."""
         inner = SqlUnitOfWork(self._pool, self._clock, context)
-        inner._connection = self._connection
+        inner._connection, inner.outdated = self._connection, self.outdated
         return inner
 
     async def flush(self) -> None:

@@ -41,6 +41,7 @@ from platform_core._wiring import KernelOffer, Plan, Unit, Wiring
 from platform_core.cache import Redis
 from platform_core.clock import SystemClock
 from platform_core.context import Context, current
+from platform_core.copies import ModuleCache, UowCache, outdate
 from platform_core.db import Cursors, Reads, UnitOfWork
 from platform_core.declarations import (
     HealthCheck,
@@ -54,6 +55,8 @@ from platform_core.keys import DerivedKeys
 from platform_core.metrics import Metrics
 from platform_core.ports import (
     Ask,
+    Cache,
+    CacheInvalidation,
     Clock,
     EventMetadata,
     Execute,
@@ -558,6 +561,10 @@ class Kernel:
                 lambda _m, unit: UowSignals(unit.offers[SqlUnitOfWork]), Scope.UNIT_OF_WORK, True
             ),
             Watches: always(self.signals),
+            Cache: KernelOffer(lambda module, _unit: ModuleCache(self.redis, module), Scope.APPLICATION),
+            CacheInvalidation: KernelOffer(
+                lambda module, unit: UowCache(unit.offers[SqlUnitOfWork], module), Scope.UNIT_OF_WORK, True
+            ),
             EventMetadata: KernelOffer(lambda _m, unit: _metadata(unit.offers[Delivery]), Scope.UNIT_OF_WORK),
             Principal: KernelOffer(lambda _m, unit: unit.context.principal, Scope.UNIT_OF_WORK),
             Context: KernelOffer(lambda _m, unit: unit.context, Scope.UNIT_OF_WORK),
@@ -602,6 +609,8 @@ class Kernel:
         await self.replica.wrote(uow.context)
         if uow.revoked:
             await self.standings.forget(uow.revoked)
+        if uow.outdated:
+            await outdate(self.redis, uow.outdated)
         if uow.signals:
             self.signals.publish(uow.signals)
 

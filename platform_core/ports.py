@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 __all__ = [
     "Ask",
+    "Cache",
+    "CacheInvalidation",
     "Clock",
+    "Copy",
     "Draft",
     "EventMetadata",
     "Execute",
@@ -173,6 +176,50 @@ class Watches(Protocol):
 
     def count(self, topic: str, key: UUID) -> int:
         """Return how many watch a key in this process."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """
+    What a cache has under a key.
+
+    Attributes:
+        value: None where there is none.
+        ticket: for `keep`; void as soon as somebody outdates the key.
+    """
+
+    value: bytes | None
+    ticket: bytes | None
+
+
+class Cache(Protocol):
+    """
+    Copies, for a while and for every process, of what is costly to find out.
+
+    They only make things cheaper: with Redis away there are none, and nothing is kept.
+    """
+
+    async def look(self, key: str) -> Copy:
+        """Return what is there; ask before reading what a copy is to be made of."""
+        ...
+
+    async def keep(self, key: str, copy: Copy, value: bytes, *, seconds: int) -> None:
+        """
+        Keep what was read since `look`, unless somebody has outdated it meanwhile.
+
+        Args:
+            copy: as `look` returned it.
+            seconds: the longest that it may be shown, should the process that outdates it die right after its commit.
+        """
+        ...
+
+
+class CacheInvalidation(Protocol):
+    """How to make every process forget copies."""
+
+    def outdate(self, keys: Iterable[str]) -> None:
+        """Forget copies once the running command or handler has committed."""
         ...
 
 

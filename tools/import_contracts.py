@@ -42,7 +42,7 @@ KERNEL_ROOMS: Final = (
     "http : _migrations : migrations",
     "_sagas : _projections",
     "_bus",
-    "_audit : _outbox : _wiring : _replica",
+    "_audit : _outbox : _wiring : _replica : copies",
     "_switches : signals : standings : storage : cache : tasks : outbound : _broker",
     "_uow : _tables : _gauges",
     "db",

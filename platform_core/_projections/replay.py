@@ -112,6 +112,7 @@ class Replays:
             await uow.begin()
             progress = await self._batch(projection, uow)
             await uow.commit()
+            await self._bus.settle(uow)
             return progress
         finally:
             await uow.close()

@@ -21,7 +21,7 @@ from platform_core.declarations import (
 from posts import contracts
 from posts.application import comments, ports, posts, projection, queries
 from posts.domain import WRITE
-from posts.infrastructure import markdown, pages, reads, repositories, tables
+from posts.infrastructure import copies, markdown, pages, reads, repositories, tables
 from posts.seeds import SEEDS
 from user_management import UserAdded, UserDeleted, UserInvited, UserRegistered, UserRenamed
 
@@ -41,6 +41,8 @@ def register_services() -> Services:
             # what is read
             per_unit_of_work(ports.Pages, pages.SqlPages),
             per_unit_of_work(ports.Authors, pages.SqlAuthors),
+            per_unit_of_work(ports.Copies, copies.OutdatedPages),
+            per_application(copies.PageCopies),
         ],
         commands={
             posts.CreatePost: posts.create_post,

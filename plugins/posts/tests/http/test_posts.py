@@ -185,6 +185,52 @@ async def test_an_author_is_called_as_they_want_to_be_and_nothing_when_they_are_
     assert (await read(ben, post))["author"] == {"id": str(eve.id), "username": None, "full_name": None}
 
 
+async def statements(p: RunningPlatform, account: Account, path: str) -> list[str]:
+    with p.count_statements() as traffic:
+        assert (await account.client.get(path)).status_code == 200
+    return [s.module for s in traffic.statements if s.module != "user_management"]
+
+
+async def test_reading_is_one_statement_and_none_where_there_is_a_copy(
+    p: RunningPlatform, eve: Account, ben: Account, editor: Account
+) -> None:
+    post = await make_post(eve.client)
+    await add_comment(ben.client, post)
+    await p.deliver()
+    await p.sql(
+        "INSERT INTO posts.authors SELECT id, 1, username, full_name FROM user_management.users"
+        " ON CONFLICT DO NOTHING"
+    )
+    one = f"{API}/posts/{post['id']}"
+    for account in (eve, ben, editor):
+        for path in (f"{API}/posts", f"{API}/posts?tag=a&q=b", f"{one}/comments", one):
+            assert await statements(p, account, path) == ["posts"], path
+    assert await statements(p, ben, one) == []
+    assert await statements(p, eve, one) == ["posts"]
+
+
+async def test_a_copy_is_shown_until_something_changes_and_not_a_moment_longer(
+    p: RunningPlatform, eve: Account, ben: Account, editor: Account
+) -> None:
+    """Red when one of them outdates nothing."""
+    post = await make_post(eve.client, "First")
+    await p.deliver()
+    one = f"{API}/posts/{post['id']}"
+    assert (await read(ben, post))["title"] == "First"
+    await add_comment(ben.client, post)
+    assert (await read(ben, post))["comment_count"] == 1
+    await editor.client.patch(one, json={"title": "Second"})
+    assert (await read(editor, post))["title"] == "Second"
+    await p.deliver()
+    assert (await read(ben, post))["title"] == "Second"
+    await eve.client.patch(f"{API}/users/me", json={"full_name": "Eve"})
+    await p.deliver()
+    assert (await read(ben, post))["author"]["full_name"] == "Eve"
+    await eve.client.delete(one)
+    await p.deliver()
+    assert (await ben.client.get(one)).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [

@@ -10,7 +10,7 @@ from annotated_types import Len
 from platform_core.domain import Command, body, new_id
 from platform_core.ports import Clock
 from platform_core.security import Principal
-from posts.application.ports import CommentRepository, PostRepository
+from posts.application.ports import CommentRepository, Copies, PostRepository
 from posts.application.posts import named
 from posts.contracts import CommentView, PostId
 from posts.domain import WRITE, Comment, PostNotFound, readable_by
@@ -39,6 +39,7 @@ async def add_comment(
     command: AddComment,
     posts: PostRepository,
     comments: CommentRepository,
+    copies: Copies,
     directory: UserDirectory,
     principal: Principal,
     clock: Clock,
@@ -50,6 +51,7 @@ async def add_comment(
         raise PostNotFound
     comment = Comment.write(new_id(), post_id=post.id, author_id=user_id, body=command.body, now=clock.now())
     comments.add(comment)
+    copies.outdate([post.id])  # there is one comment more to be counted
     return CommentView(
         id=comment.id,
         post_id=comment.post_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -109,10 +110,18 @@ class Pages(Protocol):
         ...
 
 
+class Copies(Protocol):
+    """Copies of pages, which readers are shown for as long as nothing has changed."""
+
+    def outdate(self, post_ids: Iterable[UUID]) -> None:
+        """Show what is true from the commit on."""
+        ...
+
+
 class Authors(Protocol):
     """What authors are called, for the handlers that follow it."""
 
-    def call(self, user_id: UUID, position: int, username: str | None, full_name: str | None) -> None:
+    async def call(self, user_id: UUID, position: int, username: str | None, full_name: str | None) -> None:
         """
         Note what somebody is called as of an event's position.
 

@@ -47,9 +47,9 @@ async def name_author(
     event: UserRegistered | UserInvited | UserAdded | UserRenamed, authors: Authors, metadata: EventMetadata
 ) -> None:
     """Call an author as they want to be called."""
-    authors.call(event.user_id, metadata.position, event.username, event.full_name)
+    await authors.call(event.user_id, metadata.position, event.username, event.full_name)
 
 
 async def forget_author(event: UserDeleted, authors: Authors, metadata: EventMetadata) -> None:
     """Call an author nothing any more."""
-    authors.call(event.user_id, metadata.position, None, None)
+    await authors.call(event.user_id, metadata.position, None, None)

@@ -11,11 +11,11 @@ from dataclasses import asdict
 from typing import ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Insert, Table, Text, bindparam, func, literal_column
+from sqlalchemy import ColumnElement, Insert, Table, Text, Uuid, bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from platform_core.db import UnitOfWork
-from posts.application.ports import Page
+from posts.application.ports import Copies, Page
 from posts.infrastructure.tables import authors, pages
 
 LANGUAGE: Final[ColumnElement[str]] = literal_column("'simple'::regconfig")
@@ -47,13 +47,15 @@ class SqlPages:
     )
     _REMOVE: ClassVar = _newest(pages, "id")
 
-    def __init__(self, uow: UnitOfWork) -> None:
-        self._uow = uow
+    def __init__(self, uow: UnitOfWork, copies: Copies) -> None:
+        self._uow, self._copies = uow, copies
 
     def show(self, page: Page) -> None:
+        self._copies.outdate([page.id])
         self._uow.write(self._SHOW, asdict(page))
 
     def remove(self, post_id: UUID, position: int, version: int) -> None:
+        self._copies.outdate([post_id])
         nothing = dict.fromkeys((column.name for column in pages.c), None)
         self._uow.write(self._REMOVE, {**nothing, "id": post_id, "position": position, "version": version})
 
@@ -62,11 +64,16 @@ class SqlAuthors:
     """`Authors` in PostgreSQL."""
 
     _CALL: ClassVar = _newest(authors, "user_id")
+    _WRITTEN: ClassVar = select(pages.c.id).where(
+        pages.c.author_id == bindparam("author", type_=Uuid), pages.c.published_at.is_not(None)
+    )
 
-    def __init__(self, uow: UnitOfWork) -> None:
-        self._uow = uow
+    def __init__(self, uow: UnitOfWork, copies: Copies) -> None:
+        self._uow, self._copies = uow, copies
 
-    def call(self, user_id: UUID, position: int, username: str | None, full_name: str | None) -> None:
+    async def call(self, user_id: UUID, position: int, username: str | None, full_name: str | None) -> None:
+        written = await self._uow.fetch_all(self._WRITTEN, {"author": user_id})
+        self._copies.outdate(row["id"] for row in written)
         self._uow.write(
             self._CALL,
             {"user_id": user_id, "position": position, "username": username, "full_name": full_name},

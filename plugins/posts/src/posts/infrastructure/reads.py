@@ -28,13 +28,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from platform_core.context import Context
 from platform_core.db import Reads, where
 from platform_core.domain import Page
+from platform_core.ports import Copy
 from platform_core.security import Principal
 from posts.application.ports import Renderer
 from posts.application.queries import GetPost, ListComments, ListPosts, MayChange, MayRead
 from posts.contracts import AuthorView, CommentView, PostView
 from posts.domain import WRITE, NotYourPost, PostNotFound, readable_by, tidy_tags
+from posts.infrastructure.copies import PageCopies
 from posts.infrastructure.pages import LANGUAGE
 from posts.infrastructure.tables import authors, comments, pages, posts
 from user_management import UserDirectory, UserView
@@ -149,13 +152,28 @@ def _asked(statement: Select[Any], question: _Question, table: Any, words: Colum
 
 
 async def get_post(
-    query: GetPost, reads: Reads, renderer: Renderer, directory: UserDirectory, principal: Principal
+    query: GetPost,
+    reads: Reads,
+    copies: PageCopies,
+    renderer: Renderer,
+    directory: UserDirectory,
+    principal: Principal,
+    context: Context,
 ) -> PostView:
-    statement = _visible(_Question(one=True), principal.can(WRITE)).select
-    row = await reads.one(statement, {"post": query.post_id, "viewer": principal.require_user()})
+    """Copies are for those who only read: not for who may have changed it, and not where something hangs on it."""
+    viewer, looks_after_all = principal.require_user(), principal.can(WRITE)
+    copy: Copy | None = None
+    if not (looks_after_all or context.primary_reads):
+        known, copy = await copies.look(query.post_id)
+        if known is not None and known.author.id != viewer:
+            return known
+    statement = _visible(_Question(one=True), looks_after_all).select
+    row = await reads.one(statement, {"post": query.post_id, "viewer": viewer})
     if row is None:
         raise PostNotFound
     [view] = await _views([row], renderer, directory)
+    if copy is not None and view.author.id != viewer:
+        await copies.keep(view, copy)
     return view
 
 
