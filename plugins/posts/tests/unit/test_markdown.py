@@ -84,6 +84,11 @@ def test_what_people_use_is_there() -> None:
     assert "<td>c</td>" in html
 
 
+def test_an_excerpt_has_no_elements_even_if_it_is_taken_for_html() -> None:
+    assert render("a <script>b</script> c <img src=x onerror=y> d < e > f").excerpt == "a b c d < e > f"
+    assert _Seen(render("<scr<script>ipt>alert(1)</scr</script>ipt>").excerpt).elements <= {"scr"}
+
+
 def test_an_excerpt_is_plain_and_ends_with_a_whole_word() -> None:
     assert render("# Maps\n\nHow *not*\nto `get` lost.").excerpt == "Maps How not to get lost."
     long = render("word " * 200).excerpt

@@ -12,7 +12,7 @@ from psycopg import AsyncRawCursor
 
 from platform_core._migrations import upgrade
 from platform_core._migrations.autogenerate import differences
-from platform_core.testing import RunningPlatform
+from platform_core.testing import RunningPlatform, eventually
 from project_management.testing import (
     add_comment,
     add_member,
@@ -63,6 +63,8 @@ async def test_no_statement_reads_a_whole_large_table(p: RunningPlatform, eve: A
         if module == "project_management":
             sent.setdefault(sql, list(values))
 
+    # once and for all: what the feed shows without an event to tell of it is looked for everywhere
+    await eventually(lambda: _feed_is_made(p))
     p.kernel.pools.watchers.append(note)
     await _use_everything(eve, ben)
     await p.deliver()
@@ -80,6 +82,10 @@ async def test_no_statement_reads_a_whole_large_table(p: RunningPlatform, eve: A
         ]
     assert len(sent) > 40, "too little was tried"
     assert found == []
+
+
+async def _feed_is_made(p: RunningPlatform) -> bool:
+    return (await p.kernel.replays.run("project_management.activity")).is_done
 
 
 async def _use_everything(eve: Account, ben: Account) -> None:

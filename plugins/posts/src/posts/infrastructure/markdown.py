@@ -32,6 +32,7 @@ _ATTRIBUTES: Final[Mapping[str, frozenset[str]]] = {
 _SCHEMES: Final = frozenset({"http", "https", "mailto"})
 
 _SPACE: Final = re.compile(r"\s+")
+_ELEMENT: Final = re.compile(r"</?[a-zA-Z!][^<>]*>")
 
 
 class MarkdownRenderer:
@@ -52,7 +53,9 @@ def render(body: str) -> Rendered:
         url_schemes=set(_SCHEMES),
         link_rel="nofollow noopener noreferrer",
     )
-    return Rendered(html=html, excerpt=_cut(text), text=text)
+    # plain text; but whoever shows it as HTML by mistake should do no harm
+    excerpt = _SPACE.sub(" ", _ELEMENT.sub(" ", text)).strip()
+    return Rendered(html=html, excerpt=_cut(excerpt), text=text)
 
 
 @functools.cache
