@@ -5,8 +5,8 @@ create projections: how far the read model of each is
 import sqlalchemy as sa
 from alembic import op
 
-revision = "platform_0007"
-down_revision = "platform_0006"
+revision = "platform_0008"
+down_revision = "platform_0007"
 phase = "expand"
 
 

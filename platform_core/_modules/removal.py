@@ -134,9 +134,14 @@ def waiting(connection: psycopg.Connection[Any], module: str) -> Mapping[str, in
 
 
 def unsubscribe(connection: psycopg.Connection[Any], module: str) -> None:
-    """From now on nothing that happens is kept for this module, and others' sagas go on without its steps."""
+    """
+    From now on nothing that happens is kept for this module, and others' sagas go on without its steps.
+
+    Its read models are made anew when it comes back.
+    """
     connection.execute(_RELEASE_SAGAS, {"module": module})
     connection.execute("DELETE FROM platform.subscriptions WHERE module = %s", (module,))
+    connection.execute("DELETE FROM platform.projections WHERE module = %s", (module,))
 
 
 def purge(url: str, module: str, *, progress: Progress) -> Sequence[str]:
@@ -235,6 +240,7 @@ _REGISTRIES: Final[Sequence[LiteralString]] = (
     "DELETE FROM platform.deliveries WHERE split_part(handler, '.', 1) = %(module)s",
     "DELETE FROM platform.sagas WHERE split_part(name, '.', 1) = %(module)s",
     "DELETE FROM platform.subscriptions WHERE module = %(module)s",
+    "DELETE FROM platform.projections WHERE module = %(module)s",
     "DELETE FROM platform.seeds WHERE module = %(module)s",
     "DELETE FROM platform.migrations WHERE module = %(module)s",
     "DELETE FROM platform.modules WHERE name = %(module)s",
@@ -249,6 +255,7 @@ UNION ALL SELECT 'module', name FROM platform.modules WHERE name = %(module)s
 UNION ALL SELECT 'revision', revision FROM platform.migrations WHERE module = %(module)s
 UNION ALL SELECT 'seed', name FROM platform.seeds WHERE module = %(module)s
 UNION ALL SELECT 'subscription', handler FROM platform.subscriptions WHERE module = %(module)s
+UNION ALL SELECT 'projection', name FROM platform.projections WHERE module = %(module)s
 UNION ALL SELECT 'delivery', handler FROM platform.deliveries WHERE split_part(handler, '.', 1) = %(module)s
 UNION ALL SELECT 'saga', name FROM platform.sagas WHERE split_part(name, '.', 1) = %(module)s
 """
