@@ -31,6 +31,7 @@ from packaging.version import Version
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from platform_core import ENTRY_POINT_GROUP, PROJECT_NAME, __version__, hookspecs
+from platform_core._pins import Pin, pins
 from platform_core._start_marks import StartMarks
 from platform_core.declarations import Link
 from platform_core.errors import (
@@ -150,7 +151,7 @@ def discover(allowed: Sequence[str] = ()) -> list[Plugin]:
     Find installed plugins and check the whole set, importing none.
 
     Args:
-        allowed: names from `PLATFORM_MODULES`; empty means every installed one.
+        allowed: entries of `PLATFORM_MODULES`, names or pins; empty means every installed one.
 
     Returns: plugins in dependency order, ties by name; a failed optional one has its `error` set.
 
@@ -168,25 +169,13 @@ def discover(allowed: Sequence[str] = ()) -> list[Plugin]:
     return ordered
 
 
+_Offers = dict[str, list[tuple[EntryPoint, Distribution]]]
+
+
 def _find(allowed: Sequence[str], findings: _Findings) -> dict[str, Plugin]:
-    offers: dict[str, list[tuple[EntryPoint, Distribution]]] = {}
-    seen: set[tuple[str, str]] = set()
-    for distribution in distributions():
-        for entry_point in distribution.entry_points.select(group=ENTRY_POINT_GROUP):
-            # one distribution can be listed twice when its folder is on the path twice
-            identity = (entry_point.name, canonicalize_name(distribution.metadata["Name"]))
-            if identity not in seen and (not allowed or entry_point.name in allowed):
-                seen.add(identity)
-                offers.setdefault(entry_point.name, []).append((entry_point, distribution))
-    for name in allowed:
-        if name not in offers:
-            findings.add(
-                MissingPlugin(
-                    name,
-                    "PLATFORM_MODULES names it, but it is not installed",
-                    f"pip install platform-plugin-{name.replace('_', '-')}, or correct PLATFORM_MODULES",
-                )
-            )
+    wanted = pins(allowed)
+    offers = _offers(wanted)
+    _check_wanted(wanted, offers, findings)
     plugins: dict[str, Plugin] = {}
     for name, found in sorted(offers.items()):
         if len(found) > 1:
@@ -196,7 +185,55 @@ def _find(allowed: Sequence[str], findings: _Findings) -> dict[str, Plugin]:
         plugin = _read(name, *found[0], findings)
         if plugin is not None:
             plugins[name] = plugin
+            _check_pin(plugin, wanted.get(name), findings)
     return plugins
+
+
+def _offers(wanted: Mapping[str, Pin]) -> _Offers:
+    """Return who offers which plugin; more than one for a name is a mistake."""
+    offers: _Offers = {}
+    seen: set[tuple[str, str]] = set()
+    for distribution in distributions():
+        for entry_point in distribution.entry_points.select(group=ENTRY_POINT_GROUP):
+            # one distribution can be listed twice when its folder is on the path twice
+            identity = (entry_point.name, canonicalize_name(distribution.metadata["Name"]))
+            if identity not in seen and (not wanted or entry_point.name in wanted):
+                seen.add(identity)
+                offers.setdefault(entry_point.name, []).append((entry_point, distribution))
+    return offers
+
+
+def _check_wanted(wanted: Mapping[str, Pin], offers: _Offers, findings: _Findings) -> None:
+    for name, pin in wanted.items():
+        if name == KERNEL:
+            if refusal := pin.refusal(__version__, Path(__file__).parent):
+                findings.add(IncompatibleVersion(name, refusal, _FROZEN))
+        elif name not in offers:
+            findings.add(
+                MissingPlugin(
+                    name,
+                    "PLATFORM_MODULES names it, but it is not installed",
+                    f"pip install platform-plugin-{name.replace('_', '-')}, or correct PLATFORM_MODULES",
+                )
+            )
+
+
+_FROZEN: Final = (
+    "platform modules sync FILE installs a frozen set; platform modules freeze writes down this one"
+)
+
+
+def _check_pin(plugin: Plugin, pin: Pin | None, findings: _Findings) -> None:
+    """Refuse, before it is imported, what is not the version or not the files that were pinned."""
+    folder = _package_folder(plugin.name)
+    if pin is not None and (refusal := pin.refusal(plugin.version, folder)):
+        findings.add(IncompatibleVersion(plugin.name, refusal, _FROZEN), plugin)
+
+
+def _package_folder(package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(places[0]) if places else None
 
 
 def _read(

@@ -38,10 +38,14 @@ def is_development(source: Mapping[str, str]) -> bool:
 
 
 def listed(text: str) -> tuple[str, ...]:
-    """Return the parts of a comma-separated list, as every list in the environment is written."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    """Return the parts of a list: by commas, as in the environment, or lines, as in a file, where # begins a remark."""
+    lines = (line.partition("#")[0] for line in text.splitlines())
+    return tuple(part.strip() for line in lines for part in line.split(",") if part.strip())
 
 
 def chosen_modules(source: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the names in `PLATFORM_MODULES`; empty means every installed module."""
+    """Return the entries of `PLATFORM_MODULES`, or of its file (see `_pins`); empty means every installed module."""
+    path = source.get("PLATFORM_MODULES_FILE")
+    if path and Path(path).is_file():
+        return listed(Path(path).read_text(encoding="utf-8"))
     return listed(source.get("PLATFORM_MODULES", ""))

@@ -98,7 +98,8 @@ _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 def _comma_list(value: Any) -> Any:
-    return listed(value) if isinstance(value, str) else value
+    text = value.get_secret_value() if isinstance(value, SecretFile) else value
+    return listed(text) if isinstance(text, str) else text
 
 
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
@@ -143,7 +144,8 @@ class KernelSettings(BaseModel):
     modules: CommaList = Field(
         (),
         alias="PLATFORM_MODULES",
-        description="Comma-separated names of the modules to load; empty means all installed.",
+        description="Comma-separated names of the modules to load; empty means all installed. `platform modules freeze`"
+        " prints them with versions and hashes, which are then required.",
     )
     secret_key: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
         alias="PLATFORM_SECRET_KEY",

@@ -56,7 +56,7 @@ KERNEL_ROOMS: Final = (
     "logs : metrics : tracing : keys : clock",
     "hookspecs",
     "settings",
-    "_environment",
+    "_environment : _pins",
     "declarations",
     "context",
     "security",

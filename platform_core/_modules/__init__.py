@@ -9,5 +9,6 @@ candidates   wheels, folders and names that are not installed yet, laid over wha
 graph, svg   who needs whom, as data and as a picture
 removal      what taking a module out means, and doing it
 archive      its data as one file
+frozen       a set with versions and hashes, and having exactly that
 scaffold     a new module from the template in `templates/`
 """

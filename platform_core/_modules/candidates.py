@@ -100,7 +100,7 @@ def _unpack(wheel: Path, directory: Path) -> None:
 
 def _fetch(requirement: str, text: str, directory: Path) -> None:
     """Have the environment's own installer get one package, with its configuration and its index."""
-    command = [*_installer(), "--quiet", "--no-deps", "--target", str(directory), requirement]
+    command = [*installer(), "--quiet", "--no-deps", "--target", str(directory), requirement]
     try:
         done = subprocess.run(  # noqa: S603  # a list, no shell; who runs this may install packages anyway
             command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False
@@ -118,7 +118,8 @@ def _fetch(requirement: str, text: str, directory: Path) -> None:
         )
 
 
-def _installer() -> list[str]:
+def installer() -> list[str]:
+    """Return the command with which this environment installs packages; raises OperationError where it has none."""
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     uv = shutil.which("uv")

@@ -13,6 +13,7 @@ from platform_core._environment import chosen_modules
 from platform_core._modules.database import database_findings
 from platform_core._modules.findings import Area, Finding
 from platform_core._modules.packages import missing_packages
+from platform_core._pins import pins
 from platform_core.app import Kernel
 from platform_core.errors import StartupError, StartupFailed
 from platform_core.serve import load
@@ -61,7 +62,7 @@ def preflight(source: Mapping[str, str], complete: Callable[[], Mapping[str, str
         complete: returns it with what a development platform makes up for itself; it has to look at modules for that,
             and fails as a start does.
     """
-    findings = missing_packages(chosen_modules(source))
+    findings = missing_packages([*pins(chosen_modules(source))])
     kernel: Kernel | None = None
     try:
         kernel = load(complete())

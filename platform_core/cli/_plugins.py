@@ -20,6 +20,7 @@ import typer
 
 from platform_core import ENTRY_POINT_GROUP, PROJECT_NAME
 from platform_core._environment import chosen_modules
+from platform_core._pins import pins
 from platform_core.cli._output import note
 from platform_core.cli._session import read_environment
 
@@ -62,6 +63,7 @@ def command(name: str, reserved: Container[str]) -> Any:
     from platform_core.settings import STARTUP_TIMEOUT_SECONDS
 
     try:
+        _check_pin(group.plugin)
         with deadline(STARTUP_TIMEOUT_SECONDS):
             module = importlib.import_module(group.plugin.module)
             hook = getattr(module, "register_cli", None)
@@ -82,6 +84,16 @@ def command(name: str, reserved: Container[str]) -> Any:
         ) from error
 
 
+def _check_pin(plugin: EntryPoint) -> None:
+    """Refuse what is not the version, or not the files, that `PLATFORM_MODULES` pins."""
+    pin = pins(chosen_modules(read_environment())).get(plugin.name)
+    spec = importlib.util.find_spec(plugin.module.partition(".")[0])
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    version = plugin.dist.version if plugin.dist else ""
+    if pin is not None and (refusal := pin.refusal(version, Path(places[0]) if places else None)):
+        raise ValueError(refusal)
+
+
 def _declared() -> dict[str, Group]:
     return _declared_among(chosen_modules(read_environment()), tuple(sys.path))
 
@@ -90,8 +102,9 @@ def _declared() -> dict[str, Group]:
 def _declared_among(allowed: tuple[str, ...], _path: tuple[str, ...]) -> dict[str, Group]:
     """Read the manifests once per answer; what is installed hangs on the path, which tests change."""
     found: dict[str, Group] = {}
+    names = pins(allowed)
     for plugin in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
-        if not allowed or plugin.name in allowed:
+        if not allowed or plugin.name in names:
             for name, summary in _commands(plugin).items():
                 found.setdefault(name, Group(plugin, summary))
     return found

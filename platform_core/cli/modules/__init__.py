@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from platform_core.cli.modules import _check, _graph, _look, _new, _remove, _switch
+from platform_core.cli.modules import _check, _frozen, _graph, _look, _new, _remove, _switch
 
 app = typer.Typer(
     name="modules", help="The installed modules, and whether they fit together.", no_args_is_help=True
@@ -17,3 +17,5 @@ app.command(epilog="Example: platform modules new blog")(_new.new)
 app.command(epilog="Example: platform modules disable orders --reason 'the gateway is down'")(_switch.disable)
 app.command(epilog="Example: platform modules enable orders")(_switch.enable)
 app.command(epilog="Example: platform modules remove orders --yes --export orders.zip")(_remove.remove)
+app.command(epilog="Example: platform modules freeze > modules.txt")(_frozen.freeze)
+app.command(epilog="Example: platform modules sync modules.txt --find-links wheels/ --no-index")(_frozen.sync)

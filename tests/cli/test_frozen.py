@@ -1,0 +1,98 @@
+"""`platform modules freeze` and `sync`: a set is what it was, or it is refused before anything of it is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from platform_core._pins import Pin, digest_of, pins
+from platform_core.testing import PluginSource, plugins_installed
+
+if TYPE_CHECKING:
+    from conftest import CommandLine
+
+MARKED = "from pathlib import Path\nPath({marker!r}).touch()\n"
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    """Is there as soon as anybody has imported the module."""
+    return tmp_path / "imported"
+
+
+@pytest.mark.parametrize("boot", ["optional", "required"])
+def test_another_version_or_another_file_is_refused_and_never_imported(
+    cli: CommandLine, tmp_path: Path, marker: Path, boot: str
+) -> None:
+    source = PluginSource(
+        name="blog",
+        version="0.2.0",
+        manifest=f'title = "Blog"\nboot = "{boot}"\n',
+        files={"plugin.py": MARKED.format(marker=str(marker))},
+    )
+    with plugins_installed(source, into=tmp_path / "p") as paths:
+        path = {"PYTHONPATH": ":".join(map(str, paths))}
+        frozen = cli("modules", "freeze", env={**path, "PLATFORM_MODULES": "blog"}).out.splitlines()
+        assert [line.partition("@")[0] for line in frozen] == ["platform==0.1.0", "blog==0.2.0"]
+        assert not marker.exists()  # freezing imports nothing
+        pinned = tmp_path / "modules.txt"
+
+        def check(entries: list[str]) -> tuple[int, str]:
+            pinned.write_text("# a frozen set\n" + "\n".join(entries) + "\n")
+            outcome = cli("modules", "check", env={**path, "PLATFORM_MODULES_FILE": str(pinned)})
+            return outcome.code, outcome.out
+
+        other = [frozen[0], frozen[1].replace("0.2.0", "0.1.0")]
+        code, told = check(other)
+        assert code == 1
+        assert "blog: PLATFORM_MODULES asks for version 0.1.0, but 0.2.0 is installed" in told
+        (tmp_path / "p" / "blog" / "extra.py").write_text("")
+        code, told = check(frozen)
+        assert code == 1
+        assert "blog: its files are not those of 0.2.0 that PLATFORM_MODULES asks for" in told
+        assert not marker.exists()
+        (tmp_path / "p" / "blog" / "extra.py").unlink()
+        assert check(frozen)[0] == 0
+        assert marker.exists()  # so the trap works
+
+
+def test_a_kernel_that_is_not_the_frozen_one_is_refused(cli: CommandLine) -> None:
+    outcome = cli("modules", "check", env={"PLATFORM_MODULES": "platform==9.9.9,user_management"})
+    assert outcome.code == 1
+    assert "platform: PLATFORM_MODULES asks for version 9.9.9, but 0.1.0 is installed" in outcome.out
+
+
+def test_sync_compares_an_environment_with_a_frozen_set(cli: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "modules.txt"
+    file.write_text(cli("modules", "freeze").out)
+    same = cli("modules", "sync", str(file), "--check", "--json")
+    assert (same.code, same.json) == (0, {"ok": True, "differences": []})
+    file.write_text(file.read_text() + "nowhere==1.0\n" + "courses==9.9\n")
+    differs = cli("modules", "sync", str(file), "--check")
+    assert differs.code == 1
+    assert "nowhere: it is not installed" in differs.out
+    assert "courses: PLATFORM_MODULES asks for version 9.9, but 0.1.0 is installed" in differs.out
+    file.write_text("courses\n")
+    assert "courses has no version" in cli("modules", "sync", str(file)).err
+
+
+def test_a_digest_does_not_depend_on_caches_or_on_where_a_package_lies(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        (tmp_path / place / "blog" / "__pycache__").mkdir(parents=True)
+        (tmp_path / place / "blog" / "plugin.py").write_text("x = 1\n")
+    (tmp_path / "there" / "blog" / "__pycache__" / "plugin.cpython-311.pyc").write_bytes(b"cache")
+    here, there = (digest_of(tmp_path / place / "blog") for place in ("here", "there"))
+    assert here == there
+    (tmp_path / "here" / "blog" / "plugin.toml").write_text("")
+    assert digest_of(tmp_path / "here" / "blog") != here
+
+
+def test_an_entry_is_a_name_a_version_or_a_version_and_its_files() -> None:
+    digest = "a" * 64
+    text = f"blog==0.2.0@sha256:{digest}"
+    assert pins(["blog", "wiki==1.0", text])["blog"] == Pin("blog", "0.2.0", digest)
+    assert str(Pin.parse(text)) == text
+    assert Pin.parse("wiki==1.0") == Pin("wiki", "1.0")
+    assert Pin.parse("blog @ 3").version is None
