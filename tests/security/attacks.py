@@ -89,6 +89,8 @@ async def stored(p: RunningPlatform) -> AsyncIterator[tuple[str, str]]:
             yield table, row["text"]
     for key in await p.kernel.redis.call("KEYS", "*"):
         kind = await p.kernel.redis.call("TYPE", key)
+        if kind == b"none":  # it has expired since it was listed, as marks and counters do
+            continue
         read = {
             b"string": ("GET", key),
             b"hash": ("HGETALL", key),
