@@ -34,8 +34,9 @@ _RATE_SECONDS: Final = 10
 _PRODUCE: Final = {
     FLOOR: "INSERT INTO floor.jobs (kind, payload) VALUES ('renamed', %(payload)s) RETURNING id",
     OURS: "WITH happened AS (INSERT INTO audit.domain_events (id, name, version, aggregate_type, aggregate_id, payload,"
-    " correlation_id, occurred_at) VALUES (platform.uuid7(), 'user_management.user_renamed', 1, 'user_management.user',"
-    " %(id)s, %(payload)s, 'benchmark', clock_timestamp()) RETURNING id, position, aggregate_id)"
+    " correlation_id, traceparent, occurred_at) VALUES (platform.uuid7(), 'user_management.user_renamed', 1,"
+    " 'user_management.user', %(id)s, %(payload)s, 'benchmark', %(trace)s, clock_timestamp())"
+    " RETURNING id, position, aggregate_id)"
     " INSERT INTO platform.deliveries (id, handler, event_id, position, aggregate_id)"
     " SELECT platform.uuid7(), 'echo.note', id, position, aggregate_id FROM happened",
 }
@@ -135,7 +136,7 @@ class _Producer:
         connect = psycopg.AsyncConnection.connect
         async with await connect(self._ground.database_url, autocommit=True) as connection:
             for number in range(count):
-                await connection.execute(_PRODUCE[self._side], _values())
+                await connection.execute(_PRODUCE[self._side], _values(number))
                 if every_seconds or number % 20 == 0:
                     await self._ring()
                 if every_seconds:
@@ -147,7 +148,7 @@ class _Producer:
         await self.fresh()
         connect = psycopg.AsyncConnection.connect
         async with await connect(self._ground.database_url) as connection, connection.cursor() as cursor:
-            await cursor.executemany(_PRODUCE[self._side], [_values() for _ in range(count)])
+            await cursor.executemany(_PRODUCE[self._side], [_values(number) for number in range(count)])
             started = time.perf_counter()
         await self._ring()
         await self.until_done(count)
@@ -177,7 +178,9 @@ class _Producer:
             await self._watch.execute("NOTIFY floor_jobs")
 
 
-def _values() -> dict[str, Any]:
+def _values(number: int) -> dict[str, Any]:
+    """Return what the n-th request would have written, at the default sampling of one trace in twenty."""
     identity = uuid4()
     payload = {"user_id": str(identity), "username": "somebody", "full_name": "Somebody New"}
-    return {"id": identity, "payload": Jsonb(payload)}
+    trace = f"00-{identity.hex}-{identity.hex[:16]}-{'01' if number % 20 == 0 else '00'}"
+    return {"id": identity, "payload": Jsonb(payload), "trace": trace}
