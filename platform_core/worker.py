@@ -245,8 +245,16 @@ class Worker:
             lag = (datetime.now(UTC) - delivery.occurred_at).total_seconds()
             took = time.monotonic() - began
             self._metrics.delivery(delivery.handler, delivery.event_name or "", outcome, lag, took)
-            if len(self._running) * 2 <= self._settings.worker_concurrency:
-                self._wake.set()  # room for a batch: a claim per finished delivery would cost more than it brings
+            if self._has_room_for_batch(delivery.handler):
+                self._wake.set()
+
+    def _has_room_for_batch(self, handler: str) -> bool:
+        """Tell whether half of the places are free: a claim per finished delivery would cost more than it brings."""
+        running = self._per_handler[handler]
+        return running == 0 or (
+            running * 2 <= self._limits[handler]
+            and len(self._running) * 2 <= self._settings.worker_concurrency
+        )
 
     async def _attempt(self, delivery: Delivery) -> str:
         retry = self._retry(delivery.handler)
