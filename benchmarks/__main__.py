@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -78,11 +79,13 @@ def _on_one_ground(ground: Ground, arguments: argparse.Namespace) -> dict[str, A
 
 
 def _growth(ground: Ground, arguments: argparse.Namespace) -> Iterator[growth.Curve]:
-    for curves in (
-        growth.over_processes(ground, rounds=arguments.rounds),
-        growth.over_pools(ground, rounds=arguments.rounds),
-        growth.over_rows(ground, rounds=arguments.rounds, most=arguments.rows),
-    ):
+    parts: tuple[Callable[[], list[growth.Curve]], ...] = (
+        functools.partial(growth.over_processes, ground, rounds=arguments.rounds),
+        functools.partial(growth.over_pools, ground, rounds=arguments.rounds),
+        functools.partial(growth.over_rows, ground, rounds=arguments.rounds, most=arguments.rows),
+    )
+    for measure in parts:
+        curves = measure()
         print(report.growth_table(curves), flush=True)
         yield from curves
 

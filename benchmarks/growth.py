@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from typing import Final
 from benchmarks import events, http_cases
 from benchmarks.ground import Ground
 from benchmarks.http_cases import CASES
-from benchmarks.sides import OURS, ours
+from benchmarks.sides import FLOOR, OURS, ours, running
 
 ROWS: Final = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 PROCESSES: Final = (1, 2, 4)
@@ -46,27 +47,40 @@ class Curve:
 
 
 def over_rows(ground: Ground, *, rounds: int, most: int) -> list[Curve]:
-    """Measure commands, reads and deliveries with ever more history in the trail, the events and the deliveries."""
+    """
+    Measure commands, reads and deliveries with ever more history in the trail, the events and the deliveries.
+
+    Each beside the floor, which has no history: the minutes in which millions of rows are written and swept up slow
+    both.
+    """
+    requests = {"PATCH oneself, median": "patch", "GET one, median": "get"}
     flat: dict[str, list[tuple[int, float]]] = {
-        "PATCH oneself, median, ms": [],
-        "GET one, median, ms": [],
-        "a delivery out of a backlog, ms": [],
+        name: [] for name in (*requests, "a delivery out of a backlog")
     }
     there = 0
-    with ours(ground) as side:
+    with running(ground, (FLOOR, OURS)) as sides:
         time.sleep(http_cases.SETTLING_SECONDS)
         for rows in (count for count in ROWS if count <= most):
             _remember(ground, there, rows)
             there = rows
-            for name, case in zip(flat, ("patch", "get"), strict=False):
-                one = http_cases.measure(
-                    ground, [side], _CASES[case], connections=1, seconds=2, rounds=rounds
-                )
-                flat[name].append((rows, one.median(OURS, "p50_ms")))
-            with events.worker(ground, OURS):
-                rates = [asyncio.run(events.backlog(ground, OURS, 1_000)) for _ in range(rounds)]
-            flat["a delivery out of a backlog, ms"].append((rows, 1000 / sorted(rates)[len(rates) // 2]))
-    return [Curve(figure, "rows of history", points, is_flat=True) for figure, points in flat.items()]
+            for name, case in requests.items():
+                one = http_cases.measure(ground, sides, _CASES[case], connections=1, seconds=2, rounds=rounds)
+                flat[name].append((rows, one.ratio(OURS, figure="p50_ms")))
+            flat["a delivery out of a backlog"].append((rows, _delivery(ground, rounds)))
+    return [
+        Curve(f"{figure}, times the floor's", "rows of history", points, is_flat=True)
+        for figure, points in flat.items()
+    ]
+
+
+def _delivery(ground: Ground, rounds: int) -> float:
+    """Return how many times as long a delivery takes as a job of the floor."""
+    rates: dict[str, list[float]] = {FLOOR: [], OURS: []}
+    for _ in range(rounds):
+        for side, found in rates.items():
+            with events.worker(ground, side):
+                found.append(asyncio.run(events.backlog(ground, side, 1_000)))
+    return statistics.median(floor / ours for floor, ours in zip(rates[FLOOR], rates[OURS], strict=True))
 
 
 def over_processes(ground: Ground, *, rounds: int) -> list[Curve]:
@@ -118,6 +132,7 @@ def _remember(ground: Ground, there: int, rows: int) -> None:
             ground.sql(statement, {"first": first, "last": last})
     for table in _TABLES:
         ground.sql(f"VACUUM ANALYZE {table}")
+    ground.sql("CHECKPOINT")  # now, not while something is measured
 
 
 def _batches(first: int, last: int) -> Iterator[tuple[int, int]]:
