@@ -40,6 +40,7 @@ class Standby:
         self._programs = find_postgres()
         self._leash = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
+        self._connections = ""
 
     def url(self, database_url: str) -> str:
         """Return the address under which the standby shows a database of the primary."""
@@ -49,6 +50,10 @@ class Standby:
 
     def make(self) -> None:
         """Copy the primary as it is; once."""
+        with psycopg.connect(self._primary_url) as connection:
+            row = connection.execute("SHOW max_connections").fetchone()
+            assert row is not None
+            self._connections = row[0]  # a standby that allows fewer does not start
         command = ["pg_basebackup", "-d", self._primary_url, "-D", str(self._cluster)]
         command += ["-R", "-X", "stream", "--checkpoint=fast", "--no-sync"]
         self._run(command)
@@ -60,7 +65,7 @@ class Standby:
             "unix_socket_directories": str(self._directory),
             "hot_standby": "on",
             "fsync": "off",
-            "max_connections": "200",  # no fewer than the primary has
+            "max_connections": self._connections,
         }
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self._directory / "standby.log").open("ab") as log:
