@@ -12,6 +12,7 @@ import pytest
 from platform_core._projection_operations import ProjectionNotFound, RebuildProjection
 from platform_core._projections import Progress, ProjectionGauges, replay, store
 from platform_core.testing import PlatformFactory, RunningPlatform, eventually
+from platform_core.worker import Worker
 from posts.testing import make_post
 from user_management.testing import Account, essentials, sign_up
 
@@ -181,7 +182,11 @@ async def test_what_happens_while_a_replay_is_under_way_is_not_lost(
             await asyncio.wait(delivering, timeout=1)
         return rows
 
+    async def only_deliver(_worker: Worker) -> None:
+        """Leave the replay alone, which would be waited for."""
+
     monkeypatch.setattr(store, "events_of", read_and_wait)
+    monkeypatch.setattr(Worker, "_make_projections", only_deliver)
     await eventually(lambda: rebuilt(p))
     await delivering[0]
     assert await title(ben, post) == "Meanwhile"
