@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from itertools import pairwise
 from typing import Final
-from xml.sax.saxutils import escape
 
 from platform_core._modules.graph import Edge, Graph, Node, Relation
 
