@@ -182,7 +182,7 @@ def test_first_start_gives_a_database_and_redis_that_work_without_any_port(data_
             connection.execute("CREATE DATABASE worker_1 TEMPLATE template0")
             shown = ("listen_addresses", "fsync", "max_connections", "server_encoding")
             rows = [connection.execute(f"SHOW {name}").fetchone() for name in shown]
-            assert rows == [("",), ("on",), ("200",), ("UTF8",)]
+            assert rows == [("",), ("on",), ("400",), ("UTF8",)]
             assert connection.execute("SELECT lower('ÄÖ'), 'Z' < 'a'").fetchone() == ("äö", True)
         with redis.Redis.from_url(services.redis_url) as client:
             assert client.ping()

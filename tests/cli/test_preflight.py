@@ -174,6 +174,6 @@ def test_the_database_tells_what_is_pending_and_whose_name_is_taken(
         )
     told = areas(outcome.json)
     assert outcome.json["asked_database"] is True
-    assert "one revision is pending: courses_0001" in told["database", "courses"]
+    assert "pending: courses_0001" in told["database", "courses"]
     assert "the schema blog is in the database already" in told["names", "blog"]
     assert [problem["plugin"] for problem in outcome.json["problems"]] == ["blog"]
