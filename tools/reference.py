@@ -149,7 +149,9 @@ def _table(model: type[BaseModel], variable: Any) -> Iterator[str]:
 def _default(field: Any) -> str:
     if field.is_required():
         return "**required**"
-    value = field.get_default(call_default_factory=True)
+    if field.default_factory is not None:
+        return "*depends on the machine*"  # what it is on this one must not stand in the pages
+    value = field.get_default()
     if value is None or value is PydanticUndefined or value == ():
         return ""
     if isinstance(value, SecretStr):

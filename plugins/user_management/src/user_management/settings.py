@@ -140,7 +140,7 @@ class UserManagementSettings(BaseModel):
         default_factory=lambda: max(1, os.cpu_count() or 1),
         ge=1,
         le=64,
-        description="Passwords hashed at once, per process.",
+        description="Passwords hashed at once, per process; as many as there are processors.",
     )
     hash_queue: int = Field(
         64, ge=0, le=10_000, description="Passwords that may wait for hashing; 429 beyond."
