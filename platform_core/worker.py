@@ -48,6 +48,9 @@ The first that a delivery runs alone, two workers having died with it (`_outbox.
 Nothing is given up for deaths before that one, however few attempts its handler allows: it may have been its neighbour.
 """
 
+_LINGER_SECONDS: Final = 0.02
+"""How long a free place waits for more of its handler to become free, so that one claim fills them all."""
+
 
 class Worker:
     """
@@ -84,6 +87,7 @@ class Worker:
         self._share = self._module_share()
         self._turns = deque(self.handlers)
         self._has_suspects = False
+        self._soon: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
         """Look for due deliveries now."""
@@ -247,6 +251,12 @@ class Worker:
             self._metrics.delivery(delivery.handler, delivery.event_name or "", outcome, lag, took)
             if self._has_room_for_batch(delivery.handler):
                 self._wake.set()
+            elif self._soon is None:  # the others may take long
+                self._soon = asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._look_soon)
+
+    def _look_soon(self) -> None:
+        self._soon = None
+        self._wake.set()
 
     def _has_room_for_batch(self, handler: str) -> bool:
         """Tell whether half of the places are free: a claim per finished delivery would cost more than it brings."""

@@ -192,11 +192,11 @@ class Gatekeeper:
             verdict = await self._gate.admit(buckets, mark=mark)
         else:
             verdict = await self._gate.admit(buckets, known.watched.keys, known.wrote, mark)
-        if mark is not None:
-            exchange.begun_seconds = verdict.begun_seconds
         exchange.rate_headers = _headers(verdict)
         if not verdict.allowed:
             raise RateLimited(retry_after_seconds=verdict.retry_after_seconds)
+        if mark is not None:
+            exchange.begun_seconds = verdict.begun_seconds
         return verdict
 
     def _anonymous_bucket(self, exchange: Exchange) -> Bucket:

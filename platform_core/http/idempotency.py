@@ -263,7 +263,8 @@ class IdempotencyKeys:
             if not await self._run(_STORE, self._row(reservation, answer)):
                 return await self.earlier(reservation)
         elif reservation.mark is not None:
-            self._redis.send("DEL", reservation.mark)
+            if datetime.now(UTC) < reservation.locked_until:  # later, somebody else may have taken over
+                self._redis.send("DEL", reservation.mark)
         else:
             self._left_behind[reservation.digest] = reservation.locked_until
             await self._release_left_behind()

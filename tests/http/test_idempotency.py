@@ -273,6 +273,27 @@ async def test_what_was_refused_before_it_began_leaves_no_mark(rig, member, visi
     assert await rig.gate.redis.call("KEYS", "platform:once:*") == []
 
 
+async def test_a_repeat_that_comes_too_often_takes_nobody_elses_mark_away(build):
+    rig = await build(PLATFORM_RATE_LIMIT_USER="2/minute")
+    headers, body = key(), widget()
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow():
+        begun.set()
+        await may_end.wait()
+
+    rig.bus.before_commit_pause = slow
+    async with rig.client(token=await rig.log_in()) as client:
+        first = asyncio.create_task(client.post("/widgets", json=body, headers=headers))
+        await begun.wait()
+        marks = await rig.gate.redis.call("KEYS", "platform:once:*")
+        found = [(await client.post("/widgets", json=body, headers=headers)).status_code for _ in range(2)]
+        assert found == [409, 429]
+        assert await rig.gate.redis.call("KEYS", "platform:once:*") == marks
+        may_end.set()
+        assert (await first).status_code == 201
+
+
 async def test_keys_are_forgotten_after_their_time(rig, member):
     headers, body = key(), widget()
     await member.post("/widgets", json=body, headers=headers)

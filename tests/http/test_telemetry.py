@@ -150,3 +150,13 @@ async def test_where_nobody_takes_spans_none_is_begun(build, exporter):
         assert carried == PARENT
         assert not trace.get_current_span().get_span_context().is_valid
     assert exporter.get_finished_spans() == ()
+
+
+async def test_what_failed_inside_is_told_by_its_kind_and_never_by_its_words(build, spans):
+    await build()
+    with pytest.raises(LookupError), tracing.span("command shop.make"):
+        raise LookupError("Key (email)=(ann@example.com) already exists")
+    (span,) = spans()
+    assert (span.status.status_code, span.attributes["error.type"]) == (StatusCode.ERROR, "LookupError")
+    assert not span.events
+    assert "ann@example.com" not in str(span.to_json())
