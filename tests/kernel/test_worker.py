@@ -87,3 +87,33 @@ async def test_a_first_loss_is_chance_and_the_batch_runs_together_again(platform
         worker = p.kernel.worker()
         assert await worker.run_until_idle() == 2
         assert {delivery.status for delivery in await p.deliveries("ledger.greet_owner")} == {"done"}
+
+
+async def test_places_that_stay_free_are_filled_while_others_of_the_handler_hang(
+    platform: PlatformFactory,
+) -> None:
+    """Eleven of a handler's sixteen places hang: the others do not wait for the next look at the clock."""
+    async with platform(extra=[LEDGER], settings={"PLATFORM_POLL_SECONDS": "5"}) as p:
+        for number in range(41):
+            await p.execute(OpenAccount(owner=f"Owner {number}"))
+        begun = 0
+
+        async def hang_at_first() -> None:
+            nonlocal begun
+            begun += 1
+            await asyncio.sleep(30 if begun <= 11 else 0)
+
+        faults.before_commit = hang_at_first
+        worker = p.kernel.worker()
+        worker.wake()
+        running = asyncio.create_task(worker.run())
+
+        async def thirty_are_done() -> bool:
+            return [one.status for one in await p.deliveries("ledger.greet_owner")].count("done") == 30
+
+        began = time.monotonic()
+        await eventually(thirty_are_done, within_seconds=20)
+        assert time.monotonic() - began < 4
+        worker.stop()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
