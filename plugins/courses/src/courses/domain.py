@@ -10,7 +10,7 @@ from uuid import UUID
 from courses.contracts import CourseCreated, EnrolmentWithdrawn, StudentEnrolled
 from platform_core.domain import Aggregate, Money
 from platform_core.money import checked, exact
-from platform_core.texts import human_name
+from platform_core.texts import human_name, human_text
 
 
 @dataclass(eq=False, kw_only=True)
@@ -44,13 +44,13 @@ class Course(Aggregate):
         Make a course.
 
         Raises:
-            InvalidInput: nobody can pay such a price, or read such a title.
+            InvalidInput: nobody can pay such a price, or read such a title or description.
         """
         price = checked(price, "price")
         course = cls(
             id=course_id,
             title=human_name(title, "title"),
-            description=description,
+            description=human_text(description, "description") if description else description,
             price_amount=price.amount,
             price_currency=price.currency,
             capacity=capacity,

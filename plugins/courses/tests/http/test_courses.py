@@ -41,6 +41,7 @@ async def test_only_who_may_offers_courses(eve: Account) -> None:
         ({"price": {"amount": "NaN", "currency": "EUR"}}, "/body/price"),
         ({"price": {"amount": "1", "currency": "euro"}}, "/body/price"),
         ({"title": ""}, "/body/title"),
+        ({"description": "\u200b "}, "/body/description"),
         ({"capacity": 0}, "/body/capacity"),
         ({"seats_taken": 1}, "/body/seats_taken"),
     ],

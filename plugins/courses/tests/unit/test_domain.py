@@ -54,6 +54,14 @@ def test_a_price_that_nobody_can_pay(amount: str, currency: str, field: str, cod
     assert [(one.pointer, one.code) for one in refused.value.fields] == [(f"/body/price/{field}", code)]
 
 
+@pytest.mark.parametrize("description", ["\x00\x01", "\u200b", " \n"])
+def test_a_description_that_nobody_can_read(description: str) -> None:
+    price = Money(Decimal(1), "EUR")
+    with pytest.raises(InvalidInput) as refused:
+        Course.create(ID, title="Maps", description=description, price=price, capacity=3, now=NOW)
+    assert [one.pointer for one in refused.value.fields] == ["/body/description"]
+
+
 def test_a_seat_is_taken_and_given_back() -> None:
     enrolment = Enrolment.begin(ID, course_id=ID, student_id=STUDENT, now=NOW)
     enrolment.withdraw(NOW)

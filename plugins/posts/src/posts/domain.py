@@ -12,7 +12,7 @@ from uuid import UUID
 
 from platform_core.domain import Aggregate, Specification, Where
 from platform_core.errors import DomainError, Kind, NotFound
-from platform_core.texts import human_name
+from platform_core.texts import human_name, human_text
 from posts.contracts import CommentAdded, PostCreated, PostDeleted, PostPublished, PostState, PostUpdated
 
 WRITE: Final = "posts:write"
@@ -47,6 +47,12 @@ def tidy_tags(tags: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(tag for tag in tidy if tag))
 
 
+def _markdown(body: str) -> str:
+    """Return what a post says, as it was sent: in Markdown, space at the beginning makes a line code."""
+    human_text(body, "body")
+    return body
+
+
 @dataclass(eq=False, kw_only=True)
 class Post(Aggregate):
     """
@@ -68,14 +74,19 @@ class Post(Aggregate):
     def draft(
         cls, post_id: UUID, *, author_id: UUID, title: str, body: str, tags: Sequence[str], now: datetime
     ) -> Post:
-        """Begin a post that nobody but its author sees."""
+        """
+        Begin a post that nobody but its author sees.
+
+        Raises:
+            InvalidInput: there is nothing to be read in its title or body, or control characters are.
+        """
         title = human_name(title, "title")
         post = cls(
             id=post_id,
             author_id=author_id,
             slug=slug_of(title, post_id),
             title=title,
-            body=body,
+            body=_markdown(body),
             tags=tidy_tags(tags),
             created_at=now,
             updated_at=now,
@@ -100,7 +111,9 @@ class Post(Aggregate):
         title, tags = human_name(title, "title"), tidy_tags(tags)
         if (title, body, tags) == (self.title, self.body, self.tags):
             return
-        self.title, self.body, self.tags = title, body, tags
+        if body != self.body:  # one from before there was a rule stays as it is
+            self.body = _markdown(body)
+        self.title, self.tags = title, tags
         if self.published_at is None:
             self.slug = slug_of(title, self.id)
         self.touch(now)
@@ -140,9 +153,19 @@ class Comment(Aggregate):
 
     @classmethod
     def write(cls, comment_id: UUID, *, post_id: UUID, author_id: UUID, body: str, now: datetime) -> Comment:
-        """Say something."""
+        """
+        Say something.
+
+        Raises:
+            InvalidInput: there is nothing to be read, or control characters are.
+        """
         comment = cls(
-            id=comment_id, post_id=post_id, author_id=author_id, body=body, created_at=now, updated_at=now
+            id=comment_id,
+            post_id=post_id,
+            author_id=author_id,
+            body=human_text(body, "body"),
+            created_at=now,
+            updated_at=now,
         )
         comment.record(CommentAdded(comment_id=comment_id, post_id=post_id, author_id=author_id))
         return comment

@@ -160,6 +160,8 @@ async def test_comments_are_counted_and_listed_at_once(
     said = await add_comment(ben.client, post, "<b>Well</b> said.")
     assert said["author"] == {"id": str(ben.id), "username": "ben", "full_name": None}
     await add_comment(eve.client, post, "Thank you.")
+    silence = await eve.client.post(f"{API}/posts/{post['id']}/comments", json={"body": "\u200b"})
+    assert (silence.status_code, silence.json()["errors"][0]["pointer"]) == (422, "/body/body")
     for account in (eve, ben):
         items = (await account.client.get(f"{API}/posts/{post['id']}/comments")).json()["items"]
         assert [comment["body"] for comment in items] == ["Thank you.", "<b>Well</b> said."]
@@ -238,6 +240,7 @@ async def test_a_copy_is_shown_until_something_changes_and_not_a_moment_longer(
         ({"title": "x" * 201}, "/body/title"),
         ({"body": ""}, "/body/body"),
         ({"body": "x" * 50_001}, "/body/body"),
+        ({"body": "\u200b\x01"}, "/body/body"),
         ({"tags": ["x"] * 21}, "/body/tags"),
         ({"tags": [""]}, "/body/tags/0"),
         ({"author_id": "x"}, "/body/author_id"),

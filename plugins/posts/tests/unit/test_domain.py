@@ -7,8 +7,9 @@ from uuid import UUID
 
 import pytest
 
+from platform_core.errors import InvalidInput
 from posts.contracts import PostCreated, PostDeleted, PostPublished, PostUpdated
-from posts.domain import NotYourPost, Post, PostNotFound, slug_of, tidy_tags
+from posts.domain import Comment, NotYourPost, Post, PostNotFound, slug_of, tidy_tags
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 ID, EVE, BEN = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -87,3 +88,19 @@ def test_a_draft_is_not_there_for_others_and_a_published_post_is_not_theirs() ->
     post.publish(NOW)
     with pytest.raises(NotYourPost):
         post.require_writer(BEN, looks_after_all=False)
+
+
+@pytest.mark.parametrize("body", ["\x00\x01", "\u200b\u2800", " \n\t", "a bell: \x07"])
+def test_nobody_writes_what_nobody_can_read(body: str) -> None:
+    with pytest.raises(InvalidInput):
+        Post.draft(ID, author_id=EVE, title="Maps", body=body, tags=[], now=NOW)
+    with pytest.raises(InvalidInput):
+        draft().rewrite(title="Maps", body=body, tags=[], now=NOW)
+    with pytest.raises(InvalidInput):
+        Comment.write(ID, post_id=ID, author_id=BEN, body=body, now=NOW)
+
+
+def test_what_is_written_stays_markdown() -> None:
+    post = Post.draft(ID, author_id=EVE, title="Maps", body="    code\n\nwords\n", tags=[], now=NOW)
+    assert post.body == "    code\n\nwords\n"
+    assert Comment.write(ID, post_id=ID, author_id=BEN, body=" Well\nsaid. ", now=NOW).body == "Well\nsaid."
