@@ -11,6 +11,7 @@ from annotated_types import Len
 from sqlalchemy import select, update
 
 from platform_core._discovery import with_needed
+from platform_core._outbox import subscribing
 from platform_core._switches import CHANNEL, note_of
 from platform_core._tables import module_switches
 from platform_core._uow import SqlUnitOfWork
@@ -49,6 +50,11 @@ class Registry(Protocol):
         """Describe every installed module, failed ones included."""
         ...
 
+    @property
+    def handlers(self) -> list[tuple[str, str | None, str]]:
+        """(handler, event name or None, module) of everything that deliveries are made for."""
+        ...
+
 
 class ModuleIsRequired(DomainError, kind=Kind.CONFLICT):
     """The platform does not start without this module, so it cannot be switched off."""
@@ -71,6 +77,7 @@ class DisableModule(Command[list[str]]):
         answer: the status of its routes: 503 says that it comes back, 404 that it is not there.
         with_dependents: also those that need it; without this they keep it on.
         drains: what waits for it is still worked off; only clients are turned away.
+        is_removal: it is taken out: no process that starts may subscribe for it until it is enabled.
     """
 
     wire_name: ClassVar[str] = "platform.disable_module"
@@ -80,12 +87,16 @@ class DisableModule(Command[list[str]]):
     reason: Annotated[str, Len(0, 200)] = ""
     with_dependents: bool = False
     drains: bool = False
+    is_removal: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnableModule(Command[list[str]]):
     """
     Switch a module on again; answers which ones are on that were off before.
+
+    One that was taken out is subscribed by the same statement: processes serve it as soon as they hear of the switch,
+    and what happens from then on has to be kept for it.
 
     Attributes:
         with_needed: also what it needs; without this, what it needs has to be on.
@@ -125,7 +136,8 @@ async def disable_module(
             f"The platform does not start without {', '.join(required)}, so it cannot be switched off."
         )
     switch = _switch(command, principal, clock.now())
-    _store(uow, switches, {**switches.off, **dict.fromkeys(wanted, switch)})
+    off = {name: _still_removed(switch, switches.off.get(name)) for name in wanted}
+    _store(uow, switches, {**switches.off, **off})
     return [name for name in wanted if name not in switches.off]
 
 
@@ -143,6 +155,8 @@ async def enable_module(command: EnableModule, registry: Registry, uow: SqlUnitO
     back = [name for name in (*still_off, command.module) if name in switches.off]
     if back:
         _store(uow, switches, {name: s for name, s in switches.off.items() if name not in back})
+    if known := [handler for handler in registry.handlers if handler[2] in back]:
+        uow.write(subscribing(known))
     return back
 
 
@@ -166,9 +180,15 @@ def _switch(command: DisableModule, principal: Principal, now: datetime) -> Mapp
         "answer": command.answer,
         "reason": command.reason,
         "drains": command.drains,
+        "removed": command.is_removal,
         "by": principal.label,
         "since": now.isoformat(timespec="seconds"),
     }
+
+
+def _still_removed(switch: Mapping[str, Any], before: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the switch; only who enables a module that was taken out brings its subscriptions back."""
+    return {**switch, "removed": True} if before is not None and before.get("removed") else switch
 
 
 async def _read(uow: SqlUnitOfWork) -> _Switches:

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Text, TextClause, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
 
 from platform_core._pool import Pool
 from platform_core._pools import translated
@@ -288,6 +288,23 @@ def backoff_seconds(retry: Retry, attempt: int) -> float:
     return wait * (1 + random.random() / 4)  # noqa: S311  # jitter, no secret
 
 
+def subscribing(known: Sequence[tuple[str, str | None, str]]) -> Insert:
+    """Return the statement that makes handlers known to every producer: (handler, event name or None, module)."""
+    rows = [
+        {"handler": handler, "event_name": event, "module": module}
+        for handler, event, module in sorted(known)
+    ]
+    statement = insert(subscriptions).values(rows)
+    return statement.on_conflict_do_update(
+        index_elements=["handler"],
+        set_={
+            "event_name": statement.excluded.event_name,
+            "module": statement.excluded.module,
+            "seen_at": text("now()"),
+        },
+    )
+
+
 async def sync_subscriptions(pool: Pool, known: Sequence[tuple[str, str | None, str]]) -> None:
     """
     Make the handlers of this process known to every producer, and their parked or orphaned deliveries due again.
@@ -297,21 +314,8 @@ async def sync_subscriptions(pool: Pool, known: Sequence[tuple[str, str | None, 
     """
     if not known:
         return
-    rows = [
-        {"handler": handler, "event_name": event, "module": module}
-        for handler, event, module in sorted(known)
-    ]
-    statement = insert(subscriptions).values(rows)
-    statement = statement.on_conflict_do_update(
-        index_elements=["handler"],
-        set_={
-            "event_name": statement.excluded.event_name,
-            "module": statement.excluded.module,
-            "seen_at": text("now()"),
-        },
-    )
     async with pool.connect() as connection:
-        await connection.run(statement)
+        await connection.run(subscribing(known))
         await connection.run(
             text(
                 "UPDATE platform.deliveries SET status = 'pending', available_at = now(), attempts_count = 0,"

@@ -36,7 +36,8 @@ def note_of(epoch: int, off: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _brief(switch: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"answer": int(switch["answer"]), "drains": bool(switch.get("drains", False))}
+    kept = {"answer": int(switch["answer"]), "drains": bool(switch.get("drains", False))}
+    return {**kept, "removed": True} if switch.get("removed") else kept
 
 
 async def forget_gone(pool: Pool, installed: Sequence[str]) -> None:
@@ -63,6 +64,7 @@ class Switchboard:
         off: module → the status that its routes answer with, 404 or 503; always the same object, empty as a rule.
         resting: those of them whose events and jobs wait, too; the others are only closed to clients while what waits
             for them is worked off. Always the same object.
+        removed: those of them that were taken out: nothing is kept for them any more. Always the same object.
         epoch: of the state that is known; it rises with each change.
     """
 
@@ -71,6 +73,7 @@ class Switchboard:
     def __init__(self) -> None:
         self.off: dict[str, int] = {}
         self.resting: set[str] = set()
+        self.removed: set[str] = set()
         self.epoch = -1
         self.changed: Callable[[], None] | None = None
 
@@ -109,5 +112,7 @@ class Switchboard:
         self.off.update(answers)
         self.resting.clear()
         self.resting.update(name for name, switch in off.items() if not switch["drains"])
+        self.removed.clear()
+        self.removed.update(name for name, switch in off.items() if switch.get("removed"))
         if self.changed is not None:
             self.changed()

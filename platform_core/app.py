@@ -404,14 +404,17 @@ class Kernel:
         """
         Write this build's handlers into the subscription table, so that every producer serves them.
 
-        Those of a module that is off are there already, unless it was taken out: then nothing is to be kept for it.
+        Those of a module that is off, too, as this build may have more of them; of one that was taken out none, because
+        nothing is to be kept for it.
         """
-        off = self.switches.off
-        if off:
+        removed = self.switches.removed
+        if self.switches.off:
             await forget_gone(self.pools.commands(KERNEL), [plugin.name for plugin in self.plugins])
-        known = [(handler, event, module) for handler, event, module in self.handlers if module not in off]
+        known = [
+            (handler, event, module) for handler, event, module in self.handlers if module not in removed
+        ]
         await _outbox.sync_subscriptions(self.pools.commands(KERNEL), known)
-        await self.replays.register(off)
+        await self.replays.register(removed)
 
     async def call(self, module: str, function: Callable[..., Any]) -> Any:
         """

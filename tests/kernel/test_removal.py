@@ -18,6 +18,7 @@ from ledger.application import Deposit, OpenAccount
 
 from platform_core._migrations import upgrade
 from platform_core._migrations.plan import kernel_migrations
+from platform_core._module_operations import DisableModule, EnableModule
 from platform_core._modules import removal
 from platform_core.app import Kernel
 from platform_core.errors import OperationError
@@ -125,6 +126,43 @@ async def test_taken_out_it_has_worked_off_what_waited_and_comes_back_as_it_was(
 
 async def _is_on(p: RunningPlatform) -> bool:
     return not p.kernel.switches.off
+
+
+async def test_what_happens_from_the_moment_of_the_switch_is_kept_for_a_module_that_comes_back(
+    p: RunningPlatform,
+) -> None:
+    await p.kernel.announce()
+    account = await p.execute(OpenAccount(owner="Ann"))
+    await p.execute(DisableModule(module="ledger", is_removal=True))
+    with psycopg.connect(p.database_url, autocommit=True) as connection:
+        removal.unsubscribe(connection, "ledger")
+    await p.execute(DisableModule(module="ledger", reason="nobody enabled it yet"))
+    await eventually(lambda: _is_at(p, 2), within_seconds=2)
+    await p.kernel.announce()
+    await p.execute(Deposit(account_id=account.id, amount=1))
+    assert await p.deliveries("ledger.note_deposit") == []
+
+    await p.execute(EnableModule(module="ledger"))  # nobody has announced anything since
+    await p.execute(Deposit(account_id=account.id, amount=2))
+    assert [d.status for d in await p.deliveries("ledger.note_deposit")] == ["pending"]
+
+
+async def test_a_release_adds_a_handler_to_a_module_that_is_off_and_it_misses_nothing(
+    p: RunningPlatform,
+) -> None:
+    account = await p.execute(OpenAccount(owner="Ann"))
+    await p.execute(DisableModule(module="ledger"))
+    await eventually(lambda: _is_at(p, 1), within_seconds=2)
+    await p.sql(
+        "DELETE FROM platform.subscriptions WHERE handler = 'ledger.note_deposit'"
+    )  # as it was before
+    await p.kernel.announce()
+    await p.execute(Deposit(account_id=account.id, amount=1))
+    assert [d.status for d in await p.deliveries("ledger.note_deposit")] == ["pending"]
+
+
+async def _is_at(p: RunningPlatform, epoch: int) -> bool:
+    return p.kernel.switches.epoch == epoch
 
 
 async def test_what_cannot_be_worked_off_stops_it_until_it_is_given_up(

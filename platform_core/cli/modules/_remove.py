@@ -118,7 +118,7 @@ async def _drain(kernel: Kernel, url: str, name: str, seconds: float) -> None:
     from platform_core._modules import removal
 
     async def switch(*, drains: bool) -> None:
-        command = DisableModule(module=name, answer=404, reason="taken out", drains=drains)
+        command = DisableModule(module=name, answer=404, reason="taken out", drains=drains, is_removal=True)
         await kernel.bus.execute(command)
 
     await switch(drains=True)

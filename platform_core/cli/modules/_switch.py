@@ -70,7 +70,8 @@ async def _enable(kernel: Kernel, command: EnableModule) -> list[str]:
     changed: list[str] = await kernel.bus.execute(command)
     for name in changed:  # heard a moment later, and what is told next has to hold now
         kernel.switches.off.pop(name, None)
-    await kernel.announce()  # one that was taken out has no subscriptions any more
+        kernel.switches.removed.discard(name)
+    await kernel.announce()  # its read models, and what was set aside; its subscriptions came with the switch
     return changed
 
 
