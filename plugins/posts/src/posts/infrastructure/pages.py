@@ -8,18 +8,15 @@ arrive in, the latest one stays.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import ClassVar, Final
+from typing import ClassVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Insert, Table, Text, Uuid, bindparam, func, literal_column, select
+from sqlalchemy import Insert, Table, Text, Uuid, bindparam, func, literal_column, select
 from sqlalchemy.dialects.postgresql import insert
 
 from platform_core.db import UnitOfWork
 from posts.application.ports import Copies, Page
-from posts.infrastructure.tables import authors, pages
-
-LANGUAGE: Final[ColumnElement[str]] = literal_column("'simple'::regconfig")
-"""Words as they are written: nobody says which language a post is in."""
+from posts.infrastructure.tables import LANGUAGE, authors, pages
 
 
 def _newest(table: Table, key: str, **made: object) -> Insert:

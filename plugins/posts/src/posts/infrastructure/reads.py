@@ -15,6 +15,8 @@ from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
+    Integer,
     Select,
     Text,
     Uuid,
@@ -22,6 +24,7 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    literal_column,
     null,
     select,
     union_all,
@@ -38,8 +41,7 @@ from posts.application.queries import GetPost, ListComments, ListPosts, MayChang
 from posts.contracts import AuthorView, CommentView, PostView
 from posts.domain import WRITE, NotYourPost, PostNotFound, readable_by, tidy_tags
 from posts.infrastructure.copies import PageCopies
-from posts.infrastructure.pages import LANGUAGE
-from posts.infrastructure.tables import authors, comments, pages, posts
+from posts.infrastructure.tables import LANGUAGE, WORDS, authors, comments, pages, posts
 from user_management import UserDirectory, UserView
 
 Row = Mapping[str, Any]
@@ -81,27 +83,29 @@ _SHOWN: Final = (
 )
 """What everybody may read, as the read model shows it."""
 
-_WRITTEN: Final = (
-    select(
-        posts.c.id,
-        posts.c.author_id,
-        posts.c.slug,
-        posts.c.title,
-        posts.c.tags,
-        posts.c.published_at,
+
+def _written(source: FromClause) -> Select[Any]:
+    return select(
+        source.c.id,
+        source.c.author_id,
+        source.c.slug,
+        source.c.title,
+        source.c.tags,
+        source.c.published_at,
         pages.c.body_html,
         pages.c.excerpt,
-        case((pages.c.id.is_(None), posts.c.body)).label("body"),
+        case((pages.c.id.is_(None), source.c.body)).label("body"),
         *_NAME,
-        _comment_count(posts.c.id),
+        _comment_count(source.c.id),
+    ).select_from(
+        source.outerjoin(
+            pages, and_(pages.c.id == source.c.id, pages.c.version == source.c.version)
+        ).outerjoin(authors, authors.c.user_id == source.c.author_id)
     )
-    .select_from(
-        posts.outerjoin(pages, and_(pages.c.id == posts.c.id, pages.c.version == posts.c.version)).outerjoin(
-            authors, authors.c.user_id == posts.c.author_id
-        )
-    )
-    .where(posts.c.deleted_at.is_(None))
-)
+
+
+_THERE: Final = posts.c.deleted_at.is_(None)
+_WRITTEN: Final = _written(posts).where(_THERE)
 """What was written; `body` only where the read model is not as far yet."""
 
 
@@ -124,15 +128,27 @@ class _Statement(NamedTuple):
 @functools.cache
 def _visible(question: _Question, looks_after_all: bool) -> _Statement:
     """Return the statement for what the caller may read; there are eighteen of them."""
-    written = _asked(
-        _WRITTEN, question, posts, func.to_tsvector(LANGUAGE, posts.c.title + " " + posts.c.body)
-    )
     if looks_after_all:
-        return _Statement(written, (posts.c.id,))
+        return _everybodys(question)
+    written = _asked(_WRITTEN, question, posts, WORDS)
     own = written.where(posts.c.author_id == _VIEWER)
     others = _asked(_SHOWN, question, pages, pages.c.search).where(pages.c.author_id != _VIEWER)
     both = union_all(others, own).subquery("readable")
     return _Statement(select(both), (both.c.id,))
+
+
+def _everybodys(question: _Question) -> _Statement:
+    """
+    Return the statement for who looks after all posts.
+
+    What has a word or a tag is found first, and OFFSET 0 keeps it so: asked for the newest of them, PostgreSQL takes
+    it that one will come soon, goes from post to post, and reads every one for a word that is rare.
+    """
+    if not (question.tag or question.q):
+        return _Statement(_asked(_WRITTEN, question, posts, WORDS), (posts.c.id,))
+    wanted = _asked(select(posts).where(_THERE), question, posts, WORDS)
+    found = wanted.offset(literal_column("0", Integer)).subquery("found")
+    return _Statement(_written(found), (found.c.id,))
 
 
 def _asked(statement: Select[Any], question: _Question, table: Any, words: ColumnElement[Any]) -> Select[Any]:

@@ -8,13 +8,30 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, Integer, Table, Text, Uuid, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    func,
+    literal_column,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 
 from platform_core.db import AggregateMap, aggregate_columns, module_metadata
 from posts.domain import Comment, Post
 
 METADATA: Final = module_metadata("posts")
+
+LANGUAGE: Final[ColumnElement[str]] = literal_column("'simple'::regconfig")
+"""Words as they are written: nobody says which language a post is in."""
 
 _THERE: Final = text("deleted_at IS NULL")
 
@@ -30,8 +47,18 @@ posts = Table(
     Column("published_at", DateTime(timezone=True)),
     Index("uq_posts_slug", "slug", unique=True),
     Index("ix_posts_author_id", "author_id", "id", postgresql_where=_THERE),
+    Index("ix_posts_tags", "tags", postgresql_using="gin", postgresql_where=_THERE),
+    Index(
+        "ix_posts_words",
+        text("to_tsvector('simple'::regconfig, (title || ' ') || body)"),
+        postgresql_using="gin",
+        postgresql_where=_THERE,
+    ),
     comment="Posts as they are written, in Markdown; commands look here.",
 )
+
+WORDS: Final = func.to_tsvector(LANGUAGE, posts.c.title + literal_column("' '", Text) + posts.c.body)
+"""What a post as it is written is found by: what `ix_posts_words` holds, without a parameter, or it is of no use."""
 
 comments = Table(
     "comments",
