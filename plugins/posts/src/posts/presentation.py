@@ -33,7 +33,7 @@ async def create_post(command: CreatePost, execute: Execute) -> PostView:
     return await execute(command)
 
 
-@router.get("/posts", summary="List or search posts, newest first; your own drafts among them")
+@router.get("/posts", summary="List or search posts, those begun last first; your own drafts among them")
 async def list_posts(
     page: PageParams,
     ask: Ask,

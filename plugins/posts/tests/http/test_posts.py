@@ -152,6 +152,17 @@ async def test_pages_of_a_list_go_on_where_the_one_before_ended(
     assert second["next_cursor"] is None
 
 
+async def test_a_draft_that_is_published_late_stands_where_it_was_begun(
+    p: RunningPlatform, eve: Account, ben: Account, editor: Account
+) -> None:
+    draft = await make_post(eve.client, "Old", publish=False)
+    await make_post(eve.client, "New")
+    await eve.client.post(f"{API}/posts/{draft['id']}/publish")
+    await p.deliver()
+    for account in (eve, ben, editor):
+        assert await listed(account) == ["New", "Old"]
+
+
 async def test_comments_are_counted_and_listed_at_once(
     p: RunningPlatform, eve: Account, ben: Account
 ) -> None:

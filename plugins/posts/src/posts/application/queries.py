@@ -22,7 +22,7 @@ class GetPost(Query[PostView]):
 @dataclass(frozen=True, kw_only=True)
 class ListPosts(Query[Page[PostView]]):
     """
-    Posts that the caller may read, the newest first.
+    Posts that the caller may read, those begun last first, whenever they were published.
 
     Attributes:
         q: words, "phrases in quotes", -without.
