@@ -123,7 +123,10 @@ def test_every_secret_is_mounted_where_its_variable_says(values: Path) -> None:
 @needs_helm
 def test_what_is_set_is_known_to_the_kernel_and_fit_for_production(values: Path, tmp_path: Path) -> None:
     objects = rendered(4, values)
-    [settings] = [o["data"] for o in objects if o["kind"] == "ConfigMap" and "PLATFORM_ENV" in o["data"]]
+    settings, *copies = [
+        o["data"] for o in objects if o["kind"] == "ConfigMap" and "PLATFORM_ENV" in o["data"]
+    ]
+    assert all(copy == settings for copy in copies), "that of the migrations, where they are a hook"
     known = {field.alias for field in KernelSettings.model_fields.values()}
     assert {name for name in settings if not name.startswith("OTEL_")} <= known
     key = tmp_path / "key"
@@ -190,7 +193,8 @@ def test_a_migration_is_named_by_its_image_and_revision() -> None:
 def test_what_prepares_is_run_by_itself_and_what_removes_only_when_asked() -> None:
     assert pod(jobs()["migrate"])["containers"][0]["args"][:4] == ["db", "upgrade", "--phase", "expand"]
     assert "contract" not in jobs()
-    contract = jobs("--set", "migrations.contract=true")["contract"]
+    asked = ("--set", "image.tag=1.5.0", "--set", "migrations.contract=1.5.0")
+    contract = jobs(*asked)["contract"]
     assert pod(contract)["containers"][0]["args"][:4] == ["db", "upgrade", "--phase", "contract"]
     assert pod(contract)["initContainers"][0]["args"][:2] == ["db", "wait"]
     assert pod(jobs(values="single-node")["migrate"])["containers"][0]["args"][:3] == [
@@ -201,12 +205,28 @@ def test_what_prepares_is_run_by_itself_and_what_removes_only_when_asked() -> No
 
 
 @needs_helm
+def test_a_later_release_does_not_contract_because_the_one_before_did() -> None:
+    kept = ("--set", "migrations.contract=1.4.0")
+    assert "contract" in jobs(*kept, "--set", "release.blueGreen.green=", values="blue-green")
+    assert "contract" not in jobs(*kept, values="blue-green"), "green runs another build"
+    assert "contract" not in jobs(*kept, "--set", "release.blueGreen.active=green", values="blue-green")
+    assert "contract" not in jobs(*kept, "--set", "image.tag=1.5.0")
+
+
+@needs_helm
 def test_as_a_hook_the_migration_finds_its_settings_there() -> None:
     hooked = [
         o for o in rendered(4, named("everything")) if "helm.sh/hook" in o["metadata"].get("annotations", {})
     ]
     before = {o["kind"]: o for o in hooked if o["metadata"]["annotations"]["helm.sh/hook"] != "test"}
     assert before.keys() == {"ConfigMap", "Job", "ServiceAccount"}
+    job = pod(before["Job"])
+    assert job["serviceAccountName"] == before["ServiceAccount"]["metadata"]["name"] == "everything-migrate"
+    assert job["containers"][0]["envFrom"] == [
+        {"configMapRef": {"name": before["ConfigMap"]["metadata"]["name"]}}
+    ]
+    names = {o["metadata"]["name"] for o in rendered(4, named("everything")) if o not in hooked}
+    assert "everything" in names, "what pods use is a part of the release and never deleted for a moment"
     weights = {kind: int(o["metadata"]["annotations"]["helm.sh/hook-weight"]) for kind, o in before.items()}
     assert weights["Job"] > max(weights["ConfigMap"], weights["ServiceAccount"])
 
@@ -235,9 +255,9 @@ def test_a_canary_gets_its_share_by_both_ways_in() -> None:
         o["metadata"]["name"]: pod(o)["containers"][0]["image"] for o in objects if o["kind"] == "Deployment"
     }
     assert images == {
-        "demo-platform-api-stable": "platform-core:1.4.0",
+        "demo-platform-api-blue": "platform-core:1.4.0",
         "demo-platform-api-canary": "platform-core:1.5.0",
-        "demo-platform-worker-stable": "platform-core:1.4.0",
+        "demo-platform-worker-blue": "platform-core:1.4.0",
         "demo-platform-worker-canary": "platform-core:1.5.0",
         "demo-platform-scheduler": "platform-core:1.4.0",
     }
@@ -265,13 +285,74 @@ def test_blue_and_green_change_places_by_one_value() -> None:
 
 
 @needs_helm
+def test_changing_the_strategy_renames_nothing_that_clients_are_with() -> None:
+    def main_track(strategy: str) -> tuple[Object, set[str]]:
+        tags = ("image.tag=1.4.0", "release.blueGreen.blue=1.4.0", f"release.strategy={strategy}")
+        objects = rendered(4, named("minimal"), *(word for tag in tags for word in ("--set", tag)))
+        return of(objects, "Service", "demo-platform")["spec"]["selector"], {
+            o["metadata"]["name"] for o in objects if o["kind"] == "Deployment"
+        }
+
+    assert main_track("rolling") == main_track("blueGreen") == main_track("canary")
+
+
+@needs_helm
+@pytest.mark.parametrize("values", ["blue-green", "canary"])
+def test_every_track_is_scaled_so_that_a_switch_sets_no_number_of_pods(values: str) -> None:
+    objects = rendered(4, named(values))
+    scaled = {
+        o["spec"]["scaleTargetRef"]["name"]: o["spec"]["minReplicas"]
+        for o in objects
+        if o["kind"] == "HorizontalPodAutoscaler"
+    }
+    deployments = {o["metadata"]["name"]: o["spec"] for o in objects if o["kind"] == "Deployment"}
+    assert scaled.keys() == deployments.keys() - {"demo-platform-scheduler"}
+    assert all("replicas" not in deployments[name] for name in scaled)
+    idle = "green" if values == "blue-green" else "canary"
+    assert scaled[f"demo-platform-worker-{idle}"] == 1
+    fixed = rendered(4, named(values), "--set", "api.autoscaling.enabled=false")
+    assert of(fixed, "Deployment", f"api-{idle}")["spec"]["replicas"] == scaled[f"demo-platform-api-{idle}"]
+
+
+@needs_helm
+def test_pods_do_not_change_with_the_charts_version(values: Path) -> None:
+    for thing in rendered(4, values):
+        if thing["kind"] == "Deployment":
+            labels = thing["spec"]["template"]["metadata"]["labels"]
+            assert not {"helm.sh/chart", "app.kubernetes.io/version"} & labels.keys()
+
+
+@needs_helm
+def test_the_charts_own_test_may_ask_every_process() -> None:
+    objects = rendered(
+        4, named("everything"), "--set-json", 'networkPolicy.monitoringFrom=[{"podSelector":{}}]'
+    )
+    [asks] = [o for o in objects if o["kind"] == "Pod"]
+    labels = asks["metadata"]["labels"]
+    compile(asks["spec"]["containers"][0]["args"][0], "answers", "exec")
+    policy, own = (
+        of(objects, "NetworkPolicy", "everything")["spec"],
+        of(objects, "NetworkPolicy", "-test")["spec"],
+    )
+    [scrapes] = [rule for rule in policy["ingress"] if rule["ports"][0]["port"] == "internal"]
+    allowed = scrapes["from"][-1]["podSelector"]["matchLabels"]
+    assert allowed.items() <= labels.items()
+    assert own["podSelector"]["matchLabels"].items() <= labels.items()
+    assert own["egress"][0]["ports"] == [{"port": 9090, "protocol": "TCP"}]
+    asked = own["egress"][0]["to"][0]["podSelector"]["matchLabels"]
+    for thing in objects:
+        if thing["kind"] == "Deployment":
+            assert asked.items() <= thing["spec"]["template"]["metadata"]["labels"].items()
+
+
+@needs_helm
 def test_workers_follow_the_queue() -> None:
-    external = of(rendered(4, named("minimal")), "HorizontalPodAutoscaler", "worker")["spec"]
+    external = of(rendered(4, named("minimal")), "HorizontalPodAutoscaler", "worker-blue")["spec"]
     assert (external["minReplicas"], external["maxReplicas"]) == (2, 5)
     assert external["metrics"][0]["external"]["metric"]["name"] == "platform_deliveries_due"
     keda = of(rendered(4, named("everything")), "ScaledObject")["spec"]["triggers"][0]["metadata"]
     assert keda["query"] == 'sum(max by (module) (platform_deliveries_due{namespace="shop"}))'
-    api = of(rendered(4, named("minimal")), "HorizontalPodAutoscaler", "api")["spec"]
+    api = of(rendered(4, named("minimal")), "HorizontalPodAutoscaler", "api-blue")["spec"]
     assert (api["minReplicas"], api["maxReplicas"]) == (3, 10)
 
 

@@ -22,7 +22,7 @@ spec:
   template:
     metadata:
       labels:
-        {{- include "platform.labels" .root | nindent 8 }}
+        {{- include "platform.podLabels" .root | nindent 8 }}
         app.kubernetes.io/component: {{ .component }}
     spec:
       restartPolicy: Never

@@ -15,6 +15,14 @@ app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* Of pods: nothing that changes with the chart's version, or a release would replace pods that it does not concern. */}}
+{{- define "platform.podLabels" -}}
+{{ include "platform.selector" . }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{- define "platform.labels" -}}
 {{ include "platform.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
@@ -37,26 +45,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/*
 The tracks of this release, as JSON: name, tag, whether clients' requests go there by default, and fixed numbers of pods
-for those that do not scale by themselves. A release that rolls has one, without a name.
+for those that are not active. The active one is called by the active colour under every strategy: a release may change from
+one to another, and neither Deployments nor the Services' selectors change their names.
 */}}
 {{- define "platform.tracks" -}}
 {{- $values := .Values -}}
 {{- $tracks := list -}}
+{{- $main := $values.release.blueGreen.active -}}
 {{- if eq $values.release.strategy "blueGreen" -}}
 {{- range $colour := list "blue" "green" -}}
 {{- $tag := index $values.release.blueGreen $colour -}}
 {{- if $tag -}}
-{{- $active := eq $colour $values.release.blueGreen.active -}}
+{{- $active := eq $colour $main -}}
 {{- $tracks = append $tracks (dict "name" $colour "tag" $tag "active" $active "replicas" (ternary dict $values.release.blueGreen.preview $active)) -}}
 {{- end -}}
 {{- end -}}
 {{- else if eq $values.release.strategy "canary" -}}
-{{- $tracks = append $tracks (dict "name" "stable" "tag" $values.image.tag "active" true "replicas" dict) -}}
+{{- $tracks = append $tracks (dict "name" $main "tag" $values.image.tag "active" true "replicas" dict) -}}
 {{- with $values.release.canary.tag -}}
 {{- $tracks = append $tracks (dict "name" "canary" "tag" . "active" false "replicas" $values.release.canary.replicas) -}}
 {{- end -}}
 {{- else -}}
-{{- $tracks = append $tracks (dict "name" "" "tag" $values.image.tag "active" true "replicas" dict) -}}
+{{- $tracks = append $tracks (dict "name" $main "tag" $values.image.tag "active" true "replicas" dict) -}}
 {{- end -}}
 {{ toJson $tracks }}
 {{- end -}}
@@ -76,7 +86,7 @@ for those that do not scale by themselves. A release that rolls has one, without
 {{/* The tag that clients' requests go to. */}}
 {{- define "platform.activeTag" -}}
 {{- range $track := include "platform.tracks" . | fromJsonArray -}}
-{{- if $track.active -}}{{ $track.tag }}{{- end -}}
+{{- if $track.active -}}{{ $track.tag | default $.Chart.AppVersion }}{{- end -}}
 {{- end -}}
 {{- end -}}
 

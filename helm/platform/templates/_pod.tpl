@@ -74,7 +74,8 @@ capabilities:
 
 {{- define "platform.volumes" -}}
 - name: tmp
-  emptyDir: {}
+  emptyDir:
+    sizeLimit: {{ .root.Values.tmpSizeLimit }}
 - name: secrets
   projected:
     defaultMode: 0440
@@ -111,7 +112,7 @@ imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 args: {{ toJson .args }}
 envFrom:
 - configMapRef:
-    name: {{ include "platform.fullname" .root }}
+    name: {{ include "platform.fullname" .root }}{{ if .hook }}-migrate{{ end }}
 env:
 {{ include "platform.podName" . }}
 {{ include "platform.environment" . }}
@@ -125,7 +126,7 @@ resources:
 
 {{/* The fields of a pod that do not depend on what it does: dict "root" $ "migrates" bool */}}
 {{- define "platform.podBase" -}}
-serviceAccountName: {{ include "platform.serviceAccount" .root }}
+serviceAccountName: {{ include "platform.serviceAccount" .root }}{{ if and .hook .root.Values.serviceAccount.create }}-migrate{{ end }}
 automountServiceAccountToken: false
 enableServiceLinks: false # a Service called platform would put PLATFORM_PORT and its like among our settings
 securityContext:
@@ -183,7 +184,7 @@ spec:
   template:
     metadata:
       labels:
-        {{- include "platform.labels" $root | nindent 8 }}
+        {{- include "platform.podLabels" $root | nindent 8 }}
         app.kubernetes.io/component: {{ .component }}
         platform-core/scraped: "true"
         {{- with .track.name }}
