@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -87,11 +88,15 @@ def test_actions_are_pinned_to_commits_and_workflows_may_nothing_by_default() ->
 
 
 @contextmanager
-def prometheus(**answers: str) -> Iterator[str]:
-    """Answer queries as Prometheus does: by the first word that is in the query."""
+def prometheus(*, refusals: int = 0, **answers: str) -> Iterator[str]:
+    """Answer queries as Prometheus does, by the first word that is in the query; so many before with a 503."""
+    refused = iter(range(refusals))
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if next(refused, None) is not None:
+                self.send_error(503)
+                return
             query = parse_qs(urlsplit(self.path).query)["query"][0]
             value = next((answer for word, answer in answers.items() if word in query), None)
             result = [] if value is None else [{"metric": {}, "value": [0, value]}]
@@ -116,29 +121,47 @@ def prometheus(**answers: str) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.skipif(
-    not (shutil.which("jq") and shutil.which("curl")), reason="the script needs them: apt-get install curl jq"
+needs_jq = pytest.mark.skipif(
+    not (shutil.which("jq") and shutil.which("curl")), reason="the scripts need them: apt-get install curl jq"
 )
+
+
+def watch(url: str) -> tuple[int, str]:
+    environment = {"PROMETHEUS_URL": url, "SECONDS_WATCHED": "1", "PAUSE_SECONDS": "0.2", "PATH": os.defpath}
+    script = REPOSITORY / "deploy" / "watch-objective.sh"
+    done = subprocess.run([script], env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+@needs_jq
 @pytest.mark.parametrize(
     ("answers", "code", "told"),
     [
         ({"build_info": "7", "histogram": "0.04"}, 0, "the objective held"),
         ({"build_info": "7", "5..": "0.004", "histogram": "NaN"}, 0, "the objective held"),
-        ({"build_info": "7", "5..": "0.02", "histogram": "0.04"}, 1, "more than 1 % of the requests fail"),
-        ({"build_info": "7", "histogram": "0.75"}, 1, "longer than half a second"),
-        ({}, 1, "no process of the platform is seen"),
+        (
+            {"build_info": "7", "5..": "0.02", "histogram": "0.04"},
+            1,
+            "more than 1 % of the requests fail (3 of 3)",
+        ),
+        ({"build_info": "7", "histogram": "0.75"}, 1, "longer than half a second (3 of 3)"),
+        ({}, 1, "no process of the platform is seen (3 of 3)"),
     ],
 )
 def test_a_release_is_watched_for_what_the_objective_says(
     answers: dict[str, str], code: int, told: str
 ) -> None:
     with prometheus(**answers) as url:
-        environment = {
-            "PROMETHEUS_URL": url,
-            "SECONDS_WATCHED": "1",
-            "PAUSE_SECONDS": "1",
-            "PATH": "/usr/bin:/bin",
-        }
-        script = REPOSITORY / "deploy" / "watch-objective.sh"
-        done = subprocess.run([script], env=environment, capture_output=True, text=True)
-    assert (done.returncode, told in done.stdout + done.stderr) == (code, True), done.stdout + done.stderr
+        ended, output = watch(url)
+    assert (ended, told in output) == (code, True), output
+
+
+@needs_jq
+def test_a_look_or_two_that_fail_take_no_release_back() -> None:
+    with prometheus(refusals=2, build_info="7", histogram="0.04") as url:
+        ended, output = watch(url)
+    assert ended == 0, output
+    assert "Prometheus does not answer (2 of 3)" in output
+    ended, output = watch(url)
+    assert ended == 1, "nobody is there any more"
+    assert "Prometheus does not answer (3 of 3)" in output
