@@ -5,9 +5,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 release=${RELEASE:-platform}
 namespace=${NAMESPACE:-platform}
+image=${IMAGE:?which image?}
 roll() {
     helm -n "$namespace" upgrade --install "$release" helm/platform --values "${VALUES:?which file of values?}" \
-        --set "image.repository=${IMAGE:?which image?}" --set "image.tag=${TAG:?which tag?}" --wait --timeout 15m
+        --set-string "image.repository=${image,,}" --set-string "image.tag=${TAG:?which tag?}" --wait --timeout 15m
     helm -n "$namespace" test "$release"
 }
 
