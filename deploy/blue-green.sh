@@ -9,6 +9,7 @@
 #
 # RELEASE and NAMESPACE are both `platform` unless they are set; VALUES names a file of values, IMAGE the image without its
 # tag. A release that is not there yet gets its first build at once; one that rolled so far keeps its pods as active colour.
+# Helm 3.14 or newer and jq are needed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -86,7 +87,7 @@ case "${1:-}" in
         echo "active: $active, ${running:-none}; idle: $idle, ${staged:-none}"
         ;;
     *)
-        sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+        sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
         exit 2
         ;;
 esac
