@@ -88,7 +88,7 @@ def test_actions_are_pinned_to_commits_and_workflows_may_nothing_by_default() ->
 
 
 @contextmanager
-def prometheus(*, refusals: int = 0, **answers: str) -> Iterator[str]:
+def prometheus(refusals: int = 0, /, **answers: str) -> Iterator[str]:
     """Answer queries as Prometheus does, by the first word that is in the query; so many before with a 503."""
     refused = iter(range(refusals))
 
@@ -158,7 +158,7 @@ def test_a_release_is_watched_for_what_the_objective_says(
 
 @needs_jq
 def test_a_look_or_two_that_fail_take_no_release_back() -> None:
-    with prometheus(refusals=2, build_info="7", histogram="0.04") as url:
+    with prometheus(2, build_info="7", histogram="0.04") as url:
         ended, output = watch(url)
     assert ended == 0, output
     assert "Prometheus does not answer (2 of 3)" in output
