@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Protocol
@@ -77,7 +77,8 @@ class DisableModule(Command[list[str]]):
         answer: the status of its routes: 503 says that it comes back, 404 that it is not there.
         with_dependents: also those that need it; without this they keep it on.
         drains: what waits for it is still worked off; only clients are turned away.
-        is_removal: it is taken out: no process that starts may subscribe for it until it is enabled.
+        is_removal: it is taken out, installed here or not, required or not: whoever has it loaded closes it, and no
+            process that starts subscribes for it until it is enabled.
     """
 
     wire_name: ClassVar[str] = "platform.disable_module"
@@ -118,8 +119,16 @@ async def disable_module(
     command: DisableModule, registry: Registry, uow: SqlUnitOfWork, principal: Principal, clock: Clock
 ) -> list[str]:
     """Raises `NotFound`, `ModuleIsRequired` or `ModuleIsNeeded`."""
-    modules = _known(command.module, registry)
     switches = await _read(uow)
+    wanted = [command.module] if command.is_removal else _to_disable(command, registry, switches)
+    switch = _switch(command, principal, clock.now())
+    off = {name: _still_removed(switch, switches.off.get(name)) for name in wanted}
+    _store(uow, switches, {**switches.off, **off})
+    return [name for name in wanted if name not in switches.off]
+
+
+def _to_disable(command: DisableModule, registry: Registry, switches: _Switches) -> Sequence[str]:
+    modules = _known(command.module, registry)
     dependents = [
         name
         for name in _dependents(command.module, modules)
@@ -135,10 +144,7 @@ async def disable_module(
         raise ModuleIsRequired(
             f"The platform does not start without {', '.join(required)}, so it cannot be switched off."
         )
-    switch = _switch(command, principal, clock.now())
-    off = {name: _still_removed(switch, switches.off.get(name)) for name in wanted}
-    _store(uow, switches, {**switches.off, **off})
-    return [name for name in wanted if name not in switches.off]
+    return wanted
 
 
 async def enable_module(command: EnableModule, registry: Registry, uow: SqlUnitOfWork) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -287,8 +287,13 @@ class Kernel:
             await self.announce()
             yield
 
-    def worker(self) -> Worker:
-        """Return a worker for every handler and task; run it inside `running(listen=worker.wake)`."""
+    def worker(self, *, off: Container[str] | None = None) -> Worker:
+        """
+        Return a worker for every handler and task; run it inside `running(listen=worker.wake)`.
+
+        Args:
+            off: modules whose work it leaves to others; those that are switched off, as a rule.
+        """
         self.bus.codec.prepare()
         return Worker(
             self.settings,
@@ -297,7 +302,7 @@ class Kernel:
             self.metrics,
             self.sagas,
             self.replays,
-            self.switches.resting,
+            self.switches.resting if off is None else off,
         )
 
     def scheduler(self) -> Scheduler:

@@ -21,9 +21,10 @@ from platform_core._migrations.plan import kernel_migrations
 from platform_core._module_operations import DisableModule, EnableModule
 from platform_core._modules import removal
 from platform_core.app import Kernel
+from platform_core.cli.modules._remove import _drain
 from platform_core.errors import OperationError
 from platform_core.settings import read_settings
-from platform_core.testing import PlatformFactory, RunningPlatform, RunPlatform, eventually
+from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, RunPlatform, eventually
 
 if TYPE_CHECKING:
     from conftest import Loader
@@ -170,12 +171,15 @@ async def test_what_cannot_be_worked_off_stops_it_until_it_is_given_up(
 ) -> None:
     await busy(p)
     # the package is gone: nobody can handle what waits
-    elsewhere = {"PLATFORM_MODULES": "user_management"}
+    elsewhere = {"PLATFORM_MODULES": "courses"}
     code, _, errors = await command("remove", "ledger", "--yes", "--purge", **elsewhere)
     assert code == 1
     assert "Deliveries wait for ledger and nobody is installed who could handle them" in errors
     assert "1 of ledger.greet_owner, 3 of ledger.note_deposit" in errors
     assert removal_traces(p)
+    assert p.kernel.switches.off == {"ledger": 404}, "whoever has it loaded has closed it"
+    await p.kernel.announce()
+    assert await p.sql("SELECT handler FROM platform.subscriptions WHERE module = 'ledger'") == []
     code, out, errors = await command(
         "remove", "ledger", "--yes", "--purge", "--discard", "--json", **elsewhere
     )
@@ -264,3 +268,50 @@ async def test_a_module_stays_while_another_one_requires_it_installed_or_not(
             )
             with pytest.raises(OperationError, match="No module nowhere was ever migrated"):
                 removal.plan(connection, "nowhere", installed)
+
+
+def idler(name: str, seconds: float) -> PluginSource:
+    """Make a module with one task, which takes so long."""
+    code = f"""
+import asyncio
+from dataclasses import dataclass
+from platform_core import hookimpl
+from platform_core.declarations import Services, Task
+from platform_core.domain import Command
+
+@dataclass(frozen=True, kw_only=True)
+class Idle(Command[None]): ...
+
+async def idle(command: Idle) -> None:
+    await asyncio.sleep({seconds})
+
+@hookimpl
+def register_services():
+    return Services(commands={{Idle: idle}})
+
+@hookimpl
+def register_tasks():
+    return [Task(command=Idle)]
+"""
+    return PluginSource(name=name, manifest=f'title = "{name.title()}"\n', files={"plugin.py": code})
+
+
+async def test_only_what_waits_for_the_module_is_worked_off_and_there_is_an_end_to_it(
+    platform: PlatformFactory,
+) -> None:
+    settings = {"PLATFORM_SHUTDOWN_GRACE_SECONDS": "0"}
+    async with platform(extra=[idler("quick", 0), idler("slow", 60)], settings=settings) as p:
+        for handler in ("quick.idle", "slow.idle"):
+            await p.sql(
+                "INSERT INTO platform.deliveries (id, handler, command, context)"
+                f" VALUES (gen_random_uuid(), '{handler}', '{{}}', '{{}}')"
+            )
+        async with asyncio.timeout(10):
+            await _drain(p.kernel, p.database_url, "quick", 5)
+        [done], [others] = await p.deliveries("quick.idle"), await p.deliveries("slow.idle")
+        assert (done.status, others.status, others.attempts_count) == ("done", "pending", 0)
+
+        async with asyncio.timeout(10):
+            await _drain(p.kernel, p.database_url, "slow", 1)
+        [cut_off] = await p.deliveries("slow.idle")
+        assert (cut_off.status, cut_off.attempts_count) == ("pending", 0), "it was given back"

@@ -92,6 +92,10 @@ async def test_a_module_is_not_switched_off_from_under_others(school: RunningPla
         await school.execute(DisableModule(module="user_management", with_dependents=True))
     with pytest.raises(NotFound, match="There is no module nowhere; installed are: "):
         await school.execute(DisableModule(module="nowhere"))
+    assert await switched(school, DisableModule(module="user_management", is_removal=True)) == [
+        "user_management"
+    ]
+    assert await switched(school, EnableModule(module="user_management")) == ["user_management"]
     assert await switched(school, DisableModule(module="courses", with_dependents=True)) == [
         "orders",
         "courses",

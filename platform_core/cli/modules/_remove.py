@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections.abc import AsyncIterator, Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,10 +96,8 @@ def _take_out(plan: RemovalPlan, source: dict[str, str], *, drain_seconds: float
     from platform_core._modules import removal
 
     url = _database_url(source)
-    if plan.is_installed:
-        with_kernel_of(
-            source, lambda kernel: _drain(kernel, url, plan.module, 0 if discard else drain_seconds)
-        )
+    seconds = drain_seconds if plan.is_installed and not discard else 0
+    with_kernel_of(source, lambda kernel: _drain(kernel, url, plan.module, seconds))
     with _connection(url) as connection:
         removal.unsubscribe(connection, plan.module)
         left = removal.waiting(connection, plan.module)
@@ -124,12 +124,36 @@ async def _drain(kernel: Kernel, url: str, name: str, seconds: float) -> None:
     await switch(drains=True)
     with _connection(url) as connection:
         removal.unsubscribe(connection, name)
-        loop = asyncio.get_running_loop()
-        deadline, worker = loop.time() + seconds, kernel.worker()
-        while seconds and removal.waiting(connection, name) and loop.time() < deadline:
-            await worker.run_until_idle()
-            await asyncio.sleep(0.2)
+        if seconds:
+            async with _working_for(kernel, name):
+                deadline = time.monotonic() + seconds
+                # other workers take part, so only the table knows
+                while removal.waiting(connection, name) and time.monotonic() < deadline:  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)
     await switch(drains=False)
+
+
+class _AllBut(Container[str]):
+    """Every module but one."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __contains__(self, name: object) -> bool:
+        return name != self._name
+
+
+@contextlib.asynccontextmanager
+async def _working_for(kernel: Kernel, name: str) -> AsyncIterator[None]:
+    """Work off what waits for one module, as one worker more that keeps its leases and ends as others do."""
+    worker = kernel.worker(off=_AllBut(name))
+    working = asyncio.create_task(worker.run())
+    worker.wake()
+    try:
+        yield
+    finally:
+        worker.stop()
+        await working
 
 
 def _told(plan: RemovalPlan) -> Iterator[str]:
