@@ -1,4 +1,4 @@
-"""Who looks after all posts finds among many without reading each."""
+"""A page of posts, and what is rare among them, is found without reading every post."""
 
 from __future__ import annotations
 
@@ -12,31 +12,54 @@ from psycopg import RawCursor
 from platform_core.testing import RunningPlatform
 from user_management.testing import Account
 
-_MANY = """
+_POSTS = """
 INSERT INTO posts.posts (id, version, created_at, updated_at, author_id, slug, title, body, tags, published_at)
 SELECT platform.uuid7(), 1, now(), now(), users.id, 'slug-' || n, 'Title ' || n,
        'common words and the number n' || n, ARRAY['common', 'tag' || n], now()
 FROM user_management.users, generate_series(1, 20000) n WHERE username = 'editor'
 """
+_PAGES = """
+INSERT INTO posts.pages (id, position, version, author_id, slug, title, body_html, excerpt, tags, published_at, search)
+SELECT id, 1, 1, author_id, slug, title, body, body, tags, published_at, to_tsvector('simple', body) FROM posts.posts
+"""
 
 
+@pytest.fixture
+async def many(p: RunningPlatform, editor: Account) -> None:
+    for statement in (_POSTS, _PAGES, "ANALYZE posts.posts", "ANALYZE posts.pages"):
+        await p.sql(statement)
+
+
+@pytest.mark.usefixtures("many")
+async def test_a_reader_gets_the_newest_page_without_the_rest_being_read(
+    p: RunningPlatform, eve: Account
+) -> None:
+    """Red without an order in both parts: each part is read to its end, and comments are counted for all of it."""
+    found, plan = await _listed(p, eve, {"limit": "2"})
+    newest = await p.sql("SELECT title FROM posts.pages ORDER BY id DESC LIMIT 2")
+    assert found == [row["title"] for row in newest]
+    assert "ix_pages_published" in plan
+    assert "Seq Scan on pages" not in plan
+
+
+@pytest.mark.usefixtures("many")
 @pytest.mark.parametrize(
     ("asked", "index"), [({"q": "n77"}, "ix_posts_words"), ({"tag": "tag77"}, "ix_posts_tags")]
 )
-async def test_rare_words_and_tags_are_found_by_an_index_among_all_posts(
+async def test_who_looks_after_all_posts_finds_rare_words_and_tags_by_an_index(
     p: RunningPlatform, editor: Account, asked: dict[str, str], index: str
 ) -> None:
-    await p.sql(_MANY)
-    await p.sql("ANALYZE posts.posts")
+    found, plan = await _listed(p, editor, asked)
+    assert found == ["Title 77"]
+    assert index in plan
+
+
+async def _listed(p: RunningPlatform, account: Account, asked: dict[str, str]) -> tuple[list[str], str]:
+    """Return the titles in the answer, and how PostgreSQL came to it."""
     sent: list[tuple[str, Sequence[Any]]] = []
-    p.kernel.pools.watchers.append(lambda module, _, sql, values: sent.append((sql, values)))
-    answer = await editor.client.get("/api/v1/posts", params=asked)
-    assert [post["title"] for post in answer.json()["items"]] == ["Title 77"]
+    p.kernel.pools.watchers.append(lambda _module, _purpose, sql, values: sent.append((sql, values)))
+    answer = await account.client.get("/api/v1/posts", params=asked)
     [(sql, values)] = [one for one in sent if "posts.posts" in one[0]]
-    assert index in _plan(p, sql, values)
-
-
-def _plan(p: RunningPlatform, sql: str, values: Sequence[Any]) -> str:
     with psycopg.connect(p.database_url) as connection:
         rows = RawCursor(connection).execute(f"EXPLAIN {sql}".encode(), values).fetchall()
-    return "\n".join(line for (line,) in rows)
+    return [post["title"] for post in answer.json()["items"]], "\n".join(line for (line,) in rows)

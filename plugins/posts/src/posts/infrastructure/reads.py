@@ -117,6 +117,11 @@ class _Question(NamedTuple):
     author: bool = False
     q: bool = False
 
+    @property
+    def is_search(self) -> bool:
+        """Whether an index of words or tags answers it, and not the order."""
+        return self.tag or self.q
+
 
 class _Statement(NamedTuple):
     """A statement, and what its rows are ordered by."""
@@ -133,6 +138,9 @@ def _visible(question: _Question, looks_after_all: bool) -> _Statement:
     written = _asked(_WRITTEN, question, posts, WORDS)
     own = written.where(posts.c.author_id == _VIEWER)
     others = _asked(_SHOWN, question, pages, pages.c.search).where(pages.c.author_id != _VIEWER)
+    if not question.is_search:
+        # in the order of an index each, so that a page takes a page's rows of both and not every post
+        others, own = others.order_by(pages.c.id.desc()), own.order_by(posts.c.id.desc())
     both = union_all(others, own).subquery("readable")
     return _Statement(select(both), (both.c.id,))
 
@@ -144,7 +152,7 @@ def _everybodys(question: _Question) -> _Statement:
     What has a word or a tag is found first, and OFFSET 0 keeps it so: asked for the newest of them, PostgreSQL takes
     it that one will come soon, goes from post to post, and reads every one for a word that is rare.
     """
-    if not (question.tag or question.q):
+    if not question.is_search:
         return _Statement(_asked(_WRITTEN, question, posts, WORDS), (posts.c.id,))
     wanted = _asked(select(posts).where(_THERE), question, posts, WORDS)
     found = wanted.offset(literal_column("0", Integer)).subquery("found")
