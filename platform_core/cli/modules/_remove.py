@@ -127,8 +127,9 @@ async def _drain(kernel: Kernel, url: str, name: str, seconds: float) -> None:
         if seconds:
             async with _working_for(kernel, name):
                 deadline = time.monotonic() + seconds
-                # other workers take part, so only the table knows
-                while removal.waiting(connection, name) and time.monotonic() < deadline:  # noqa: ASYNC110
+                while time.monotonic() < deadline:
+                    if not removal.waiting(connection, name):  # others take part, so only the table knows
+                        break
                     await asyncio.sleep(0.2)
     await switch(drains=False)
 
