@@ -34,6 +34,7 @@ from platform_core._projections import ProjectionGauges, Replays
 from platform_core._replica import Replica
 from platform_core._sagas import Contribution, Definitions, SagaRunner, UowSagas
 from platform_core._sagas.housekeeping import purge as purge_sagas
+from platform_core._sagas.housekeeping import release as release_sagas
 from platform_core._start_marks import StartMarks, default_directory
 from platform_core._switches import Switchboard, forget_gone
 from platform_core._uow import SqlUnitOfWork
@@ -322,6 +323,7 @@ class Kernel:
             ),
             Chore("backlog", 15, backlog.look),
             Chore("projections", 15, projections.look),
+            Chore("sagas of modules that were taken out", 60, self._release_sagas),
             Chore(
                 "ended sagas",
                 600,
@@ -420,6 +422,11 @@ class Kernel:
         ]
         await _outbox.sync_subscriptions(self.pools.commands(KERNEL), known)
         await self.replays.register(removed)
+        await self._release_sagas()
+
+    async def _release_sagas(self) -> None:
+        here = [plugin.name for plugin in self.plugins if plugin.name not in self.switches.removed]
+        await release_sagas(self.pools.commands(KERNEL), here)
 
     async def call(self, module: str, function: Callable[..., Any]) -> Any:
         """

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from platform_core import _outbox
+from platform_core._module_operations import DisableModule
 from platform_core._modules import removal
 from platform_core._pools import KERNEL
 from platform_core._saga_operations import CompensateSaga, GetSaga, SkipSagaStep
@@ -243,6 +244,36 @@ async def test_a_run_goes_on_without_the_steps_of_a_module_that_was_taken_out_fo
         saga = await p.ask(GetSaga(saga_id=party_id))
     assert (saga.status, saga.steps[-1].status) == ("completed", "skipped")
     assert [entry.what for entry in saga.timeline if entry.step == "ben.present"] == ["left out"]
+
+
+async def test_a_run_that_began_after_its_module_was_taken_out_is_found_by_the_next_process_without_it(
+    platform: PlatformFactory, p: RunningPlatform
+) -> None:
+    await p.kernel.announce()
+    await p.execute(DisableModule(module="ben", is_removal=True))
+    with psycopg.connect(p.database_url, autocommit=True) as connection:
+        removal.unsubscribe(connection, "ben")
+    party_id = await invite(p)  # it still has the module loaded
+    async with platform(extra=[HOST, ANN, ZOE], beside=p) as without_ben:
+        await without_ben.deliver()
+        assert (await standing(p, party_id))[0] == "running"
+        await without_ben.kernel.announce()
+        await without_ben.deliver()
+        status, steps = await standing(p, party_id)
+    assert (status, steps["ann.present"], steps["ben.present"]) == ("completed", "completed", "skipped")
+
+
+async def test_a_run_that_waits_for_a_module_that_is_there_somewhere_is_left_alone(
+    platform: PlatformFactory, p: RunningPlatform
+) -> None:
+    await p.kernel.announce()
+    party_id = await invite(p)
+    async with platform(extra=[HOST, ANN, ZOE], beside=p) as without_ben:
+        await without_ben.deliver()
+        await without_ben.kernel.announce()
+        assert await without_ben.deliver() == []
+    await p.deliver()
+    assert (await standing(p, party_id))[1]["ben.present"] == "completed"
 
 
 async def test_what_is_taken_back_waits_for_the_module_that_can_take_it_back(
