@@ -162,6 +162,8 @@ def purge(url: str, module: str, *, progress: Progress) -> Sequence[str]:
         links.remove_links(connection, module, lambda statement: retry(statement, progress, "a link"))
         retry(lambda: _drop(connection, module), progress, module)
         notes = [] if role is None else [roles.drop(connection, role)]
+        # last: who was interrupted before can run this again, and it still knows the role
+        connection.execute("DELETE FROM platform.modules WHERE name = %s", (module,))
         return [*filter(None, notes), *traces(connection, module)]
 
 
@@ -243,7 +245,6 @@ _REGISTRIES: Final[Sequence[LiteralString]] = (
     "DELETE FROM platform.projections WHERE module = %(module)s",
     "DELETE FROM platform.seeds WHERE module = %(module)s",
     "DELETE FROM platform.migrations WHERE module = %(module)s",
-    "DELETE FROM platform.modules WHERE name = %(module)s",
 )
 
 _TRACES: Final[LiteralString] = """

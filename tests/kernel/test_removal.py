@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from ledger.application import Deposit, OpenAccount
 
-from platform_core._migrations import upgrade
+from platform_core._migrations import links, roles, upgrade
 from platform_core._migrations.plan import kernel_migrations
 from platform_core._module_operations import DisableModule, EnableModule
 from platform_core._modules import removal
@@ -225,6 +225,27 @@ def test_its_catalogue_and_its_registries_equal_those_of_before_it_came(
             "INSERT INTO platform.seeds (module, name, tier) VALUES ('ledger', 'house', 'essential')"
         )
     assert catalogue(url) != before
+    assert removal.purge(url, "ledger", progress=print) == []
+    assert catalogue(url) == before
+
+
+@pytest.mark.parametrize("where", [(links, "remove_links"), (roles, "drop")])
+def test_a_purge_that_was_killed_is_finished_by_the_next(
+    fresh_database_url: str, load: Loader, monkeypatch: pytest.MonkeyPatch, where: tuple[Any, str]
+) -> None:
+    url, kernel = fresh_database_url, load(LEDGER)
+    upgrade(url, [kernel_migrations()], roles=True).raise_for_failures()
+    before = catalogue(url)
+    upgrade(url, kernel.migrations, roles=True).raise_for_failures()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(*where, killed)
+        removal.purge(url, "ledger", progress=print)
+    with psycopg.connect(url, autocommit=True) as connection:
+        removal.plan(connection, "ledger", [])  # it still finds what there is to take out
     assert removal.purge(url, "ledger", progress=print) == []
     assert catalogue(url) == before
 
