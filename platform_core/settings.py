@@ -129,6 +129,7 @@ class KernelSettings(BaseModel):
     read_lag_seconds: float = Field(
         5,
         ge=1,
+        le=60,
         alias="PLATFORM_READ_LAG_SECONDS",
         description="A replica that is further behind is not asked; whoever wrote is remembered for so long.",
     )

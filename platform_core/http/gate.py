@@ -53,6 +53,7 @@ class _Verified:
     bucket: Bucket
     expires_at: float
     wrote: tuple[str, int] | None
+    seen_at: float
 
 
 class Gatekeeper:
@@ -134,7 +135,8 @@ class Gatekeeper:
         verdict = await self._charge(exchange, policy, known)
         if known.wrote is not None:
             ago = verdict.wrote_seconds_ago
-            wrote_at = math.inf if ago is None else time.monotonic() - ago
+            # what led to the token, such as registering, left no mark: it was anybody who did it
+            wrote_at = math.inf if ago is None else max(time.monotonic() - ago, known.seen_at)
             exchange.context = replace(exchange.context, last_write=LastWrite(wrote_at))
         principal = self._standings.believed(verdict.standing, known.watched)
         if principal is None:
@@ -164,7 +166,8 @@ class Gatekeeper:
         if self._replica is not None:
             wrote = (self._replica.mark_of(claim.user_id), self._replica.window_ms)
         watched = self._standings.watch(claim)
-        known = _Verified(authenticator, watched, bucket, claim.expires_at.timestamp(), wrote)
+        expires_at = claim.expires_at.timestamp()
+        known = _Verified(authenticator, watched, bucket, expires_at, wrote, time.monotonic())
         self._verified[header] = known
         if len(self._verified) > _VERIFIED_COUNT:
             self._verified.popitem(last=False)

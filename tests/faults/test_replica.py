@@ -152,6 +152,7 @@ async def test_who_has_written_is_shown_it_by_every_process_while_others_are_sho
     eve, ben = await sign_up(p, "eve"), await sign_up(p, "ben")
     await settled(p, eve)
     await settled(beside, eve)
+    await settled(beside, ben)
     with behind(servers.standby):
         assert (await eve.client.patch(ME, json={"full_name": "Eve"})).status_code == 200
         assert await name(p, eve) == await name(beside, eve) == "Eve"
@@ -160,6 +161,18 @@ async def test_who_has_written_is_shown_it_by_every_process_while_others_are_sho
     # once it shows what she wrote, it is good enough for her, too
     await eventually(lambda: _reads_once(beside, eve), within_seconds=2)
     assert await name(beside, eve) == "Eve"
+
+
+async def test_who_has_just_registered_and_logged_in_is_known_to_every_process(
+    p: RunningPlatform, beside: RunningPlatform, servers: Servers
+) -> None:
+    """Red when `Gatekeeper` does not count the first request of a token as a write: whoever registered was nobody."""
+    with behind(servers.standby):
+        eve = await sign_up(p, "eve")
+        assert await name(p, eve) is None
+        assert await name(beside, eve) is None
+        assert "replica" not in await purposes(beside, eve)
+    await settled(beside, eve)
 
 
 async def test_a_standby_that_is_too_far_behind_is_asked_by_nobody(
