@@ -10,6 +10,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from platform_core.errors import OperationError
+
 
 def environment(dotenv: Path | None = None) -> dict[str, str]:
     """
@@ -43,9 +45,30 @@ def listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for line in lines for part in line.split(",") if part.strip())
 
 
+def listed_in(path: Path) -> tuple[str, ...]:
+    """
+    Return the parts of a list that is in a file.
+
+    Raises:
+        ValueError: there are none; whoever names a file means a choice, and not "everything".
+    """
+    parts = listed(path.read_text(encoding="utf-8"))
+    if not parts:
+        raise ValueError(f"{path} names nothing; write an entry into it, or leave the variable out")
+    return parts
+
+
 def chosen_modules(source: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the entries of `PLATFORM_MODULES`, or of its file (see `_pins`); empty means every installed module."""
+    """
+    Return the entries of `PLATFORM_MODULES`, or of its file (see `_pins`); empty means every installed module.
+
+    Raises:
+        OperationError: the file names none.
+    """
     path = source.get("PLATFORM_MODULES_FILE")
     if path and Path(path).is_file():
-        return listed(Path(path).read_text(encoding="utf-8"))
+        try:
+            return listed_in(Path(path))
+        except ValueError as error:
+            raise OperationError(f"PLATFORM_MODULES_FILE: {error}") from None
     return listed(source.get("PLATFORM_MODULES", ""))

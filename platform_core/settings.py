@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import core_schema
 
-from platform_core._environment import environment, listed
+from platform_core._environment import environment, listed, listed_in
 from platform_core.errors import InvalidSettings
 
 __all__ = [
@@ -98,8 +98,9 @@ _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 
 
 def _comma_list(value: Any) -> Any:
-    text = value.get_secret_value() if isinstance(value, SecretFile) else value
-    return listed(text) if isinstance(text, str) else text
+    if isinstance(value, SecretFile):
+        return listed_in(value.path)
+    return listed(value) if isinstance(value, str) else value
 
 
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]

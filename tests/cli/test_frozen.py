@@ -64,6 +64,18 @@ def test_a_kernel_that_is_not_the_frozen_one_is_refused(cli: CommandLine) -> Non
     assert "platform: PLATFORM_MODULES asks for version 9.9.9, but 0.1.0 is installed" in outcome.out
 
 
+@pytest.mark.parametrize("text", ["", "# nothing was chosen\n"])
+@pytest.mark.parametrize("command", ["list", "freeze", "check"])
+def test_a_file_that_names_no_module_does_not_mean_every_module(
+    cli: CommandLine, tmp_path: Path, command: str, text: str
+) -> None:
+    file = tmp_path / "modules.txt"
+    file.write_text(text)
+    outcome = cli("modules", command, env={"PLATFORM_MODULES_FILE": str(file)})
+    assert outcome.code == 1
+    assert f"{file} names nothing" in outcome.out + outcome.err
+
+
 def test_sync_compares_an_environment_with_a_frozen_set(cli: CommandLine, tmp_path: Path) -> None:
     file = tmp_path / "modules.txt"
     file.write_text(cli("modules", "freeze").out)
