@@ -186,8 +186,8 @@ async def test_b45_signal_under_load_loses_nothing_that_was_begun(
 
 
 async def keep_asking(port: int, said: Counter[str]) -> None:
-    """Ask over kept connections until nobody listens any more."""
-    with contextlib.suppress(ConnectionRefusedError):
+    """Ask over kept connections until nobody listens any more, or ceases to while this one stands in the queue."""
+    with contextlib.suppress(ConnectionRefusedError, ConnectionResetError):
         while True:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             try:
