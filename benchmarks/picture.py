@@ -76,5 +76,6 @@ if __name__ == "__main__":
     measured = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     Path(sys.argv[2]).write_text(draw(measured["requests"]), encoding="utf-8")
     if len(sys.argv) > 3:
-        shown = [*measured["growth"], *_of_modules(measured["modules"])]
+        modules = _of_modules(measured["modules"]) if "modules" in measured else ()
+        shown = [*measured["growth"], *modules]
         Path(sys.argv[3]).write_text(curves.draw(shown), encoding="utf-8")
