@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from platform_core._declared import Declared
-from platform_core._discovery import KERNEL, Hooks, Plugin
+from platform_core._hooks import Hooks
+from platform_core._manifest import KERNEL, Plugin
 from platform_core._sagas import command_of
 from platform_core.declarations import Projection, Saga, SagaStep
 from platform_core.domain import Command, Event

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from platform_core._discovery import Hooks
+from platform_core._hooks import Hooks
 from platform_core.declarations import (
     HealthCheck,
     Migrations,

@@ -142,7 +142,8 @@ def with_module_secrets(source: Mapping[str, str], store: SecretStore) -> dict[s
     Raises:
         StartupFailed: a required module cannot be imported.
     """
-    from platform_core._discovery import Hooks, discover
+    from platform_core._discovery import discover
+    from platform_core._hooks import Hooks
 
     settings = read_settings(source)
     hooks = Hooks(discover(settings.modules), timeout_seconds=settings.startup_timeout_seconds)
@@ -154,7 +155,8 @@ def with_module_secrets(source: Mapping[str, str], store: SecretStore) -> dict[s
 
 def companions(source: Mapping[str, str]) -> list[Companion]:
     """Return the stand-ins of installed modules for what `source` gives no address of."""
-    from platform_core._discovery import Hooks, discover
+    from platform_core._discovery import discover
+    from platform_core._hooks import Hooks
 
     settings = read_settings(source)
     hooks = Hooks(discover(settings.modules), timeout_seconds=settings.startup_timeout_seconds)

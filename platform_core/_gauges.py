@@ -14,7 +14,7 @@ from typing import Any, Final, LiteralString
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from platform_core._discovery import Plugin
+from platform_core._manifest import Plugin
 from platform_core._pool import Pool
 from platform_core._pools import Pools
 

@@ -5,7 +5,7 @@ What a start leaves behind when a plugin kills or blocks the whole process: whos
     start ── marks «bookmarks: importing …» ──► dies again
     start ── finds two marks ── tries bookmarks in a process of its own ──► that one dies, too: it is left out
 
-A plugin that raises, sleeps or loops in Python is cut off in its own process (`_discovery.deadline`); this is for the
+A plugin that raises, sleeps or loops in Python is cut off in its own process (`_deadline.deadline`); this is for the
 rest: `os._exit`, a crash, a loop in C. Marks are only a suspicion: a process may have been killed from outside at that
 moment. So one is not enough, a start that comes through clears all of them, and a plugin that survives its trial runs.
 """
@@ -32,7 +32,7 @@ logger = structlog.get_logger("platform_core.start_marks")
 
 _PATIENCE: Final = 4
 _GRACE_SECONDS: Final = 5.0
-"""What is cut off by a signal may take three times its limit on a busy machine (`_discovery.deadline`); then some."""
+"""What is cut off by a signal may take three times its limit on a busy machine (`_deadline.deadline`); then some."""
 
 _SUSPICIOUS_COUNT: Final = 2
 """Starts in a row that ended at the same plugin (B33)."""

@@ -11,7 +11,8 @@ import faulthandler
 import os
 import sys
 
-from platform_core._discovery import Hooks, discover
+from platform_core._discovery import discover
+from platform_core._hooks import Hooks
 from platform_core._start_marks import TRIAL_GRACE_SECONDS
 from platform_core.errors import StartupFailed
 

@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-from platform_core._discovery import KERNEL, Plugin
+from platform_core._manifest import KERNEL, Plugin
 from platform_core.context import Context, current
 from platform_core.declarations import Scope, Service, Services
 from platform_core.errors import ForbiddenInteraction, MissingService, NameCollision, StartupError

@@ -23,9 +23,12 @@ from fastapi import APIRouter
 from platform_core import __version__, _audit, _operations, _outbox
 from platform_core._bus import BeforeCommit, Bus, EventHandler, Handler
 from platform_core._checks import Checks
+from platform_core._deadline import PluginHung, deadline
 from platform_core._declared import Declared, collect
-from platform_core._discovery import KERNEL, Hooks, Manifest, Plugin, PluginHung, deadline, discover
+from platform_core._discovery import discover
 from platform_core._gauges import Backlog, ModuleGauges, PoolGauges
+from platform_core._hooks import Hooks
+from platform_core._manifest import KERNEL, Manifest, Plugin
 from platform_core._migrations import DatabaseState, ModuleMigrations, module_migrations, read_database
 from platform_core._module_operations import ModuleView, Registry
 from platform_core._outbox import Delivery, EventCodec

@@ -13,7 +13,9 @@ from pathlib import Path
 from sqlalchemy import MetaData
 
 from platform_core import __version__
-from platform_core._discovery import Hooks, Plugin, discover, with_needed
+from platform_core._discovery import discover, with_needed
+from platform_core._hooks import Hooks
+from platform_core._manifest import Plugin
 from platform_core._migrations.revisions import (
     ModuleMigrations,
     Phase,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psycopg
 
-from platform_core._discovery import KERNEL
+from platform_core._manifest import KERNEL
 from platform_core._migrations import DatabaseState, ModuleMigrations, ModuleState, read_database_sync
 from platform_core._modules.findings import Area, Finding
 from platform_core._pools import libpq_url

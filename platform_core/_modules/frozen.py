@@ -11,8 +11,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from platform_core import ENTRY_POINT_GROUP, __version__
-from platform_core._discovery import KERNEL, Plugin
 from platform_core._environment import listed
+from platform_core._manifest import KERNEL, Plugin
 from platform_core._modules.candidates import installer
 from platform_core._pins import Pin, digest_of, pins
 from platform_core.errors import OperationError

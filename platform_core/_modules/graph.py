@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from platform_core._discovery import KERNEL, Plugin
+from platform_core._manifest import KERNEL, Plugin
 
 
 class Relation(StrEnum):

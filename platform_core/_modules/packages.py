@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from platform_core import ENTRY_POINT_GROUP
-from platform_core._discovery import KERNEL
+from platform_core._manifest import KERNEL
 from platform_core._modules.findings import Area, Finding
 
 _KERNEL_DISTRIBUTION = canonicalize_name("platform-core")

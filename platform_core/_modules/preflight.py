@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from platform_core._discovery import Plugin
 from platform_core._environment import chosen_modules
+from platform_core._manifest import Plugin
 from platform_core._modules.database import database_findings
 from platform_core._modules.findings import Area, Finding
 from platform_core._modules.packages import missing_packages

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from platform_core._discovery import KERNEL, Plugin
+from platform_core._manifest import KERNEL, Plugin
 from platform_core._migrations import links, roles
 from platform_core._migrations.lock import migration_lock
 from platform_core._migrations.run import retry

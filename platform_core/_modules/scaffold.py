@@ -24,7 +24,7 @@ from typing import Final, Literal
 from packaging.version import Version
 
 from platform_core import __version__
-from platform_core._discovery import RESERVED_NAMES
+from platform_core._manifest import RESERVED_NAMES
 from platform_core.errors import OperationError
 
 Kind = Literal["full", "minimal"]

@@ -59,7 +59,7 @@ def command(name: str, reserved: Container[str]) -> Any:
         return None
     import platform_core.db
     import platform_core.http  # noqa: F401  # imported here so that the plugin is not charged for the time
-    from platform_core._discovery import deadline
+    from platform_core._deadline import deadline
     from platform_core.settings import STARTUP_TIMEOUT_SECONDS
 
     try:

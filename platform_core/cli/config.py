@@ -72,7 +72,8 @@ def secrets(
     each with NAME_FILE; on Kubernetes: kubectl create secret generic platform --from-file=./secrets
     """
     from platform_core import _development
-    from platform_core._discovery import Hooks, discover
+    from platform_core._discovery import discover
+    from platform_core._hooks import Hooks
     from platform_core.settings import STARTUP_TIMEOUT_SECONDS, KernelSettings
 
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -95,7 +96,8 @@ def secrets(
 
 def _settings() -> Iterator[Setting]:
     from platform_core import _development
-    from platform_core._discovery import Hooks, discover
+    from platform_core._discovery import discover
+    from platform_core._hooks import Hooks
     from platform_core.settings import STARTUP_TIMEOUT_SECONDS, KernelSettings, variable_name
 
     source = read_environment()

@@ -21,7 +21,7 @@ from psycopg.rows import dict_row
 
 import platform_core
 from platform_core import ENTRY_POINT_GROUP
-from platform_core._discovery import read_manifest
+from platform_core._manifest import read_manifest
 from platform_core._migrations import read_database_sync, upgrade
 from platform_core._outbox import EventCodec
 from platform_core._pools import libpq_url

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from platform_core._discovery import PluginHung, deadline
+from platform_core._deadline import PluginHung, deadline
 
 
 def work(seconds: float, share: float) -> None:
