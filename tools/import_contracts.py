@@ -53,7 +53,7 @@ KERNEL_ROOMS: Final = (
     "_trial",
     "_hooks",
     "_discovery : embedded : mailcatcher",
-    "_manifest : _deadline : _start_marks",
+    "_manifest : _deadline : _start_marks : _lean",
     "logs : metrics : tracing : keys : clock",
     "hookspecs",
     "settings",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import platform_core._lean  # noqa: F401  # first, as everything else that they import imports structlog
 from platform_core.cli._session import read_environment
 
 if TYPE_CHECKING:

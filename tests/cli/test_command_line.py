@@ -101,6 +101,19 @@ def test_overview_imports_nothing_heavy() -> None:
     assert done.stdout.endswith("heavy: []\n")
 
 
+def test_a_process_that_starts_imports_nothing_that_only_few_ever_need() -> None:
+    """Counted, because a start is for the most part imports; each of these was a fiftieth of it or more."""
+    program = (
+        "import sys\nimport platform_core.cli.processes, platform_core.serve, platform_core.app\n"
+        "from platform_core._discovery import discover\nfrom platform_core._hooks import Hooks\n"
+        "hooks = Hooks(discover(), timeout_seconds=60)\n"
+        "for hook in ('register_services', 'register_seeds'):\n    hooks.collect(hook)\n"
+        "print('heavy:', sorted({'rich', 'PIL', 'aiosmtplib', 'httpx2', 'alembic', 'taskiq'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("heavy: []\n"), done.stdout
+
+
 def test_version_is_told(cli) -> None:
     assert cli("--version").out.startswith("platform-core 0.")
 

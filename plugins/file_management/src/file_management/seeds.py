@@ -6,8 +6,6 @@ import asyncio
 import io
 from typing import Final
 
-from PIL import Image
-
 from file_management.application.files import EnsureFile
 from platform_core.declarations import Seed, Tier
 from platform_core.ports import Execute, Storage
@@ -18,6 +16,8 @@ _SKY: Final = ((24, 78, 119), (246, 189, 96))
 
 def _sunset(width: int = 1600, height: int = 900) -> bytes:
     """Paint a picture: night above, a warm horizon below."""
+    from PIL import Image  # every process imports its seeds
+
     column = Image.new("RGB", (1, height))
     for y in range(height):
         share = y / height

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
-
 from file_management.hookspecs import THUMBNAIL, CannotProcess
 from file_management.settings import FileManagementSettings
 from platform_core.errors import OperationError
@@ -81,6 +79,8 @@ async def resized(picture: bytes, side: int) -> bytes:
 
 
 def _resized(picture: bytes, side: int) -> bytes:
+    from PIL import Image  # not before a process has a picture: most never have, and all start
+
     with Image.open(io.BytesIO(picture), formats=["WEBP"]) as image:
         if max(image.size) <= side:
             return picture

@@ -18,16 +18,18 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import format_datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import aiosmtplib
 from pydantic import SecretStr
 
 from notification.contracts import ChannelNotConfigured, DeliveryDeferred, DeliveryRefused, OutgoingMessage
 from notification.domain import one_line
 from platform_core.ports import Clock
 from platform_core.tracing import client_span
+
+if TYPE_CHECKING:
+    import aiosmtplib  # at run time with the first mail: an API process starts without it
 
 __all__ = ["SmtpChannel", "SmtpServer", "mail_host"]
 
@@ -174,7 +176,9 @@ class SmtpChannel:
     async def _connected(
         self, server: SmtpServer, timeout_seconds: float, *, login: bool = True
     ) -> AsyncIterator[aiosmtplib.SMTP]:
-        client = aiosmtplib.SMTP(
+        from aiosmtplib import SMTP
+
+        client = SMTP(
             hostname=server.host,
             port=server.port,
             use_tls=server.tls,
@@ -198,27 +202,31 @@ class SmtpChannel:
 
 async def _leave(client: aiosmtplib.SMTP) -> None:
     """Say goodbye if that is quick; the mail is handed over by now, so nothing may be raised."""
+    from aiosmtplib import SMTPException
+
     try:
         async with asyncio.timeout(1):
             await client.quit()
-    except (aiosmtplib.SMTPException, OSError):
+    except (SMTPException, OSError):
         client.close()
 
 
 @contextlib.contextmanager
 def _translated(doing: str, timeout_seconds: float, *, never_permanent: bool = False) -> Iterator[None]:
+    from aiosmtplib import SMTPException, SMTPRecipientsRefused, SMTPResponseException
+
     try:
         yield
-    except aiosmtplib.SMTPResponseException as error:
+    except SMTPResponseException as error:
         raise _answered(error.code, error.message, never_permanent=never_permanent) from error
-    except aiosmtplib.SMTPRecipientsRefused as error:
+    except SMTPRecipientsRefused as error:
         first = error.recipients[0]
         raise _answered(first.code, first.message, never_permanent=never_permanent) from error
     except TimeoutError as error:
         raise DeliveryDeferred(f"{doing} took the mail server longer than {timeout_seconds:g} s") from error
     except OSError as error:
         raise DeliveryDeferred(_untrusted(error) or f"{doing} failed: {error}") from error
-    except (aiosmtplib.SMTPException, ValueError) as error:
+    except (SMTPException, ValueError) as error:
         failure = DeliveryDeferred if never_permanent else DeliveryRefused
         raise failure(f"{doing} is beyond the mail server: {error}") from error
 

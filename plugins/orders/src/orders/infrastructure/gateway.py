@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
-
-import httpx2
+from typing import TYPE_CHECKING, Any, Final
 
 from orders.domain import NoPaymentGateway, PaymentDeclined, PaymentGatewayAway
 from orders.settings import OrdersSettings
 from platform_core.domain import Money
+
+if TYPE_CHECKING:
+    import httpx2
 
 _CONNECT_SECONDS: Final = 2.0
 _ASK_SECONDS: Final = 3.0
@@ -64,17 +65,21 @@ class HttpPaymentGateway:
 
     async def _post(self, path: str, body: dict[str, str], key: str) -> httpx2.Response | None:
         """Return what it answered; None when nobody knows what it did."""
+        from httpx2 import TransportError
+
         client = self._configured()
         try:
             answer = await client.post(path, json=body, headers={"Idempotency-Key": key})
-        except httpx2.TransportError:
+        except TransportError:
             return None
         return answer
 
     async def _ask(self, path: str) -> httpx2.Response:
+        from httpx2 import TransportError
+
         try:
             answer = await self._configured().get(path, timeout=_ASK_SECONDS)
-        except httpx2.TransportError as error:
+        except TransportError as error:
             raise PaymentGatewayAway from error
         if answer.status_code >= 500:
             raise PaymentGatewayAway
@@ -92,6 +97,8 @@ async def payment_gateway(settings: OrdersSettings) -> AsyncIterator[HttpPayment
     if settings.gateway_url is None:
         yield HttpPaymentGateway(None)
         return
+    import httpx2  # only where there is a gateway: a process without one starts sooner
+
     secret = settings.gateway_key
     headers = {"Authorization": f"Bearer {secret.get_secret_value()}"} if secret else {}
     timeout = httpx2.Timeout(settings.gateway_timeout_seconds, connect=_CONNECT_SECONDS)
