@@ -71,7 +71,7 @@ WHERE key = %(key)s AND NOT EXISTS (SELECT FROM won)
 """The commit does not wait for the disk: a reservation that a crash of PostgreSQL takes along had no effect yet."""
 
 _FIND: Final = """
-SELECT FALSE AS won, locked_until, fingerprint, status, headers, body FROM platform.idempotency_keys
+SELECT fingerprint, status, headers, body FROM platform.idempotency_keys
 WHERE key = %(key)s AND created_at >= now() - make_interval(secs => %(keep)s)
 """
 

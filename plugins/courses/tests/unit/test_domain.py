@@ -20,38 +20,20 @@ def course(amount: str, currency: str = "EUR") -> Course:
     return Course.create(ID, title="Maps", description=None, price=price, capacity=3, now=NOW)
 
 
-@pytest.mark.parametrize(
-    ("amount", "currency", "shown"),
-    [
-        *(("0", "EUR", "0.00"), ("49.9", "EUR", "49.90"), ("49.900", "EUR", "49.90")),
-        *(
-            ("4900", "JPY", "4900"),
-            ("4900.0", "JPY", "4900"),
-            ("4.9", "KWD", "4.900"),
-            ("4.905", "KWD", "4.905"),
-        ),
-    ],
-)
-def test_a_price_has_the_decimals_of_its_currency(amount: str, currency: str, shown: str) -> None:
-    one = course(amount, currency)
-    assert (str(one.price.amount), one.price.currency) == (shown, currency)
+def test_a_price_has_the_decimals_of_its_currency() -> None:
+    """Which ones is the kernel's to know: tests/kernel/test_money.py."""
+    one = course("4.9", "KWD")
+    assert (str(one.price.amount), one.price.currency) == ("4.900", "KWD")
     assert one.release_events() == [CourseCreated(course_id=ID, title="Maps")]
 
 
 @pytest.mark.parametrize(
-    ("amount", "currency", "field", "code"),
-    [
-        ("-0.01", "EUR", "amount", "too_small"),
-        ("1000000000000", "EUR", "amount", "too_large"),
-        ("0.001", "EUR", "amount", "too_many_decimals"),
-        ("0.5", "JPY", "amount", "too_many_decimals"),
-        ("1", "XXX", "currency", "unknown_currency"),
-    ],
+    ("amount", "currency", "field"), [("-0.01", "EUR", "amount"), ("1", "XXX", "currency")]
 )
-def test_a_price_that_nobody_can_pay(amount: str, currency: str, field: str, code: str) -> None:
+def test_a_price_that_nobody_can_pay(amount: str, currency: str, field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         course(amount, currency)
-    assert [(one.pointer, one.code) for one in refused.value.fields] == [(f"/body/price/{field}", code)]
+    assert [one.pointer for one in refused.value.fields] == [f"/body/price/{field}"]
 
 
 @pytest.mark.parametrize("description", ["\x00\x01", "\u200b", " \n"])
