@@ -176,20 +176,10 @@ def compat(session: nox.Session) -> None:
     parser = argparse.ArgumentParser("compat")
     parser.add_argument("--ref", default=_latest_release() or "HEAD^")
     options, arguments = parser.parse_known_args(session.posargs)
-    with _folder() as folder:
-        earlier = folder / "earlier"
-        session.run("git", "worktree", "add", "--quiet", "--detach", str(earlier), options.ref, external=True)
-        try:
-            session.run(
-                "git", "-C", str(earlier), "log", "-1", "--format=the code of %h, %ad: %s", external=True
-            )
-            with session.chdir(earlier):
-                _install(
-                    session, *sorted(path.parent.name for path in Path("plugins").glob("*/pyproject.toml"))
-                )
-            session.run(sys.executable, "tools/compat.py", "try", str(earlier), *arguments, external=True)
-        finally:
-            session.run("git", "worktree", "remove", "--force", str(earlier), external=True)
+    with _earlier(session, options.ref) as earlier:
+        with session.chdir(earlier):
+            _install(session, *sorted(path.parent.name for path in Path("plugins").glob("*/pyproject.toml")))
+        session.run(sys.executable, "tools/compat.py", "try", str(earlier), *arguments, external=True)
 
 
 @nox.session
@@ -263,6 +253,22 @@ def _latest_release() -> str | None:
 
 
 @contextlib.contextmanager
+def _earlier(session: nox.Session, ref: str) -> Iterator[Path]:
+    """
+    The tree of another commit for as long as the block lasts.
+    """
+    with _folder() as folder:
+        earlier = folder / "earlier"
+        session.run("git", "worktree", "add", "--quiet", "--detach", str(earlier), ref, external=True)
+        try:
+            told = ["log", "-1", "--format=the code of %h, %ad: %s"]
+            session.run("git", "-C", str(earlier), *told, external=True)
+            yield earlier
+        finally:
+            session.run("git", "worktree", "remove", "--force", str(earlier), external=True)
+
+
+@contextlib.contextmanager
 def _folder() -> Iterator[Path]:
     """
     A folder for as long as the block lasts, which PostgreSQL may enter although it refuses to run as root.
@@ -315,8 +321,8 @@ def deploy(session: nox.Session) -> None:
     """
     What is deployed, checked by the tools that it is meant for.
 
-    Not a part of the default run, and neither is it of `.ci/run`: it fetches some 200 MB of programs. promtool is used
-    where it is (`apt-get install prometheus`); images are built and run by hand, see docs/operations/README.md.
+    Not a part of the default run, and neither is it of `.ci/run`: it fetches some 200 MB of programs. promtool and
+    nginx are used where they are (`apt-get install prometheus nginx-light`); `image` builds and runs the image.
     """
     _install(session, *PLUGINS)
     session.install(*DEPLOY_TOOLS)
@@ -329,6 +335,40 @@ def deploy(session: nox.Session) -> None:
     session.run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *compose)
     session.run("podman-compose", *(f"--file={name}" for name in compose), "config", silent=True)
     session.run("pytest", "-n", "1", "tests/deploy", *session.posargs)
+
+
+@nox.session(python=False, default=False)
+def topology(session: nox.Session) -> None:
+    """
+    Production on one machine: nginx, PostgreSQL 15 with a standby, Redis 7, S3, clamd; each part killed, all upgraded.
+
+    `-- --ref REF` is what the rolling upgrade starts from, as in `compat`; the rest goes to pytest. Not a part of
+    `.ci/run`: it takes some ten minutes, and nginx besides (`apt-get install nginx-light`).
+    """
+    parser = argparse.ArgumentParser("topology")
+    parser.add_argument("--ref", default=_latest_release() or "HEAD^")
+    options, arguments = parser.parse_known_args(session.posargs)
+    with _earlier(session, options.ref) as earlier, _folder() as folder:
+        python = str(folder / "bin" / "python")
+        projects = [f"{earlier}[testing,otlp,s3]", *map(str, sorted(earlier.glob("plugins/*")))]
+        install = ["uv", "pip", "install", "--quiet", "--python", python]
+        session.run("uv", "venv", "--quiet", "--clear", str(folder))
+        session.run(*install, "--constraint", str(earlier / "constraints.txt"), *projects)
+        here = {"PLATFORM_TOPOLOGY": "1", "PLATFORM_TOPOLOGY_EARLIER": python}
+        patient = ["-n", "0", "-o", "faulthandler_timeout=900"]
+        session.run("pytest", *patient, "tests/topology", *arguments, env=here)
+
+
+@nox.session(python=False, default=False)
+def image(session: nox.Session) -> None:
+    """
+    The image: built from the Dockerfile, migrated, seeded and served from, as unprivileged as the chart runs it.
+
+    Not a part of `.ci/run`: it makes a Debian for the base, and needs root, buildah, podman, runc and debootstrap.
+    """
+    here = {"PLATFORM_IMAGE_TESTS": "1"}
+    patient = ["-n", "0", "-o", "faulthandler_timeout=1800"]
+    session.run("pytest", *patient, "tests/image", *session.posargs, env=here)
 
 
 @nox.session(python=False, default=False)

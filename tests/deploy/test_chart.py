@@ -159,6 +159,20 @@ def test_selectors_find_their_pods_and_nobody_elses(values: Path) -> None:
 
 
 @needs_helm
+def test_every_process_of_a_pod_is_scraped() -> None:
+    """Red when only the first one's port is known: the others' requests would be in no figure."""
+    objects = rendered(4, named("everything"))
+    api, policy = of(objects, "Deployment", "-api-blue"), of(objects, "NetworkPolicy", "everything")
+    assert pod(api)["containers"][0]["args"][-2:] == ["--workers", "2"]
+    declared = {port["name"]: port["containerPort"] for port in pod(api)["containers"][0]["ports"]}
+    assert declared == {"http": 8000, "internal": 9090, "internal-1": 9091}
+    served = {port["targetPort"] for port in of(objects, "Service", "-internal")["spec"]["ports"]}
+    watched = {endpoint["port"] for endpoint in of(objects, "ServiceMonitor")["spec"]["endpoints"]}
+    let_in = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
+    assert served == watched == let_in - {"http"} == {"internal", "internal-1"}
+
+
+@needs_helm
 def test_pods_wait_for_tables_by_a_check_and_end_in_order(values: Path) -> None:
     for thing in rendered(4, values):
         if thing["kind"] != "Deployment":

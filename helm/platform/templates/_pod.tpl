@@ -209,6 +209,12 @@ spec:
         {{- end }}
         - name: internal
           containerPort: 9090
+        {{- if eq .component "api" }}
+        {{- range $number := untilStep 1 (int $root.Values.api.workers) 1 }}
+        - name: internal-{{ $number }} # the pod's next process, which has metrics of its own
+          containerPort: {{ add 9090 $number }}
+        {{- end }}
+        {{- end }}
         # By the internal port: the public one answers to the names of this deployment only, and probes know none.
         startupProbe:
           httpGet: { path: /health/live, port: internal }

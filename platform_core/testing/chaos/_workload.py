@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -124,6 +125,7 @@ class Load:
         make: called with 0, 1, 2, …; returns that operation.
         clients_count: requests in flight at once.
         tag: told from other runs' request ids by this.
+        tls: whose certificates are trusted, where the APIs have any.
     """
 
     def __init__(
@@ -134,7 +136,9 @@ class Load:
         *,
         clients_count: int,
         tag: str,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._tls = tls
         self._urls, self._make, self._history, self._tag = list(urls), make, history, tag
         self._room = asyncio.Semaphore(clients_count)
         self._most_waiting = clients_count * _WAITING_PER_CLIENT
@@ -150,7 +154,7 @@ class Load:
         """
         limits = httpx2.Limits(max_connections=None, keepalive_expiry=5)
         async with httpx2.AsyncClient(
-            timeout=_REQUEST_TIMEOUT_SECONDS, trust_env=False, limits=limits
+            timeout=_REQUEST_TIMEOUT_SECONDS, trust_env=False, limits=limits, verify=self._tls or True
         ) as client:
             number = 0
             try:

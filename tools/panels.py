@@ -1,0 +1,283 @@
+"""
+Draw the dashboards from a Prometheus that has data, one SVG each: what Grafana would show, as far as queries go.
+
+    uv run python tools/panels.py http://127.0.0.1:9090 build/dashboards --minutes 15
+
+Grafana is not to be had from a package registry. This reads the committed dashboards, runs the query of each panel and
+draws what comes back, so that people see what a panel tells before they import it; and it fails when a query does.
+The pictures in docs/operations/dashboards/ were made by it from the topology of tests/topology.
+"""
+
+import argparse
+import json
+import math
+import re
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+DASHBOARDS: Final = Path(__file__).parent.parent / "helm" / "platform" / "files" / "dashboards"
+CHOSEN: Final = {"namespace": ".*", "component": ".*", "module": ".*"}
+"""What the variables stand for: everything, as a dashboard opens."""
+
+COLUMN, ROW, GAP, TOP = 50, 27, 8, 58
+SHOWN_COUNT: Final = 8
+"""Lines of a panel that get a colour and a name; Grafana shows more, in a list that scrolls."""
+
+STYLE: Final = (
+    "text{font:11px system-ui,sans-serif;fill:#1f2328}.b{font-weight:600;font-size:12px}"
+    ".h{font-size:17px;font-weight:600}"
+    ".soft{fill:#59636e}.big{font-size:26px;font-weight:600}.good{fill:#1a7f37}.bad{fill:#cf222e}.panel{fill:#fff;stroke:#d1d9e0}"
+    ".page{fill:#f6f8fa}.grid{stroke:#d1d9e0;stroke-width:.6}.limit{stroke:#cf222e;stroke-dasharray:5 4}"
+    "polyline{fill:none;stroke-width:1.5;stroke-linejoin:round}"
+    "@media(prefers-color-scheme:dark){text{fill:#f0f6fc}.soft{fill:#9198a1}.good{fill:#3fb950}.bad{fill:#f85149}"
+    ".panel{fill:#0d1117;stroke:#3d444d}.page{fill:#010409}.grid{stroke:#3d444d}.limit{stroke:#f85149}}"
+)
+COLOURS: Final = (
+    "#0969da",
+    "#1a9c4b",
+    "#d4760a",
+    "#8957e5",
+    "#d1477a",
+    "#1b9aaa",
+    "#a08600",
+    "#8a6d5b",
+)
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series of a panel: what it is called, and its points in time."""
+
+    name: str
+    points: Sequence[Point]
+
+    @property
+    def last(self) -> float:
+        return self.points[-1][1]
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """
+    Args:
+        url: of its HTTP API.
+        start, end: seconds since 1970.
+        scrape_seconds: from one look to the next; rates are over four of them, as Grafana has it.
+    """
+
+    url: str
+    start: float
+    end: float
+    scrape_seconds: float
+
+    def lines(self, panel: Mapping[str, Any]) -> list[Line]:
+        """Return what a panel's queries say, the highest first."""
+        found = [line for target in panel["targets"] for line in self._of(target)]
+        return sorted(found, key=lambda line: -max(value for _, value in line.points))
+
+    def _of(self, target: Mapping[str, str]) -> Iterator[Line]:
+        for series in self._ask(self.query(target["expr"]))["result"]:
+            points = [(moment, float(value)) for moment, value in series["values"]]
+            finite = [(moment, value) for moment, value in points if math.isfinite(value)]
+            if finite:
+                yield Line(_named(target["legendFormat"], series["metric"]), finite)
+
+    def query(self, expression: str) -> str:
+        """Return the query with the dashboard's variables filled in."""
+        chosen = {**CHOSEN, "__rate_interval": f"{round(self.scrape_seconds * 4)}s"}
+        return re.sub(r"\$(\w+)", lambda name: chosen[name[1]], expression)
+
+    def _ask(self, query: str) -> Any:
+        step = max(self.scrape_seconds, (self.end - self.start) / 300)
+        asked = {"query": query, "start": self.start, "end": self.end, "step": step}
+        address = f"{self.url}/api/v1/query_range?{urllib.parse.urlencode(asked)}"
+        with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310  # the address that was given
+            return json.loads(answer.read())["data"]
+
+
+def _named(legend: str, labels: Mapping[str, str]) -> str:
+    return " ".join(re.sub(r"{{(\w+)}}", lambda name: labels.get(name[1], ""), legend).split())
+
+
+# ── numbers as people read them ──────────────────────────────────────────────────────────────────
+
+
+def _scaled(value: float, steps: Sequence[tuple[float, str]]) -> str:
+    for size, unit in steps:
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value / steps[-1][0]:.2g}{steps[-1][1]}" if value else "0"
+
+
+UNITS: Final[Mapping[str, Callable[[float], str]]] = {
+    "s": lambda value: _scaled(value, [(60, " min"), (1, " s"), (0.001, " ms")]),
+    "bytes": lambda value: _scaled(value, [(2**30, " GiB"), (2**20, " MiB"), (2**10, " KiB"), (1, " B")]),
+    "percentunit": lambda value: f"{value * 100:.4g} %",
+    "reqps": lambda value: f"{value:.3g}/s",
+    "ops": lambda value: f"{value:.3g}/s",
+    "short": lambda value: _scaled(value, [(1e6, " M"), (1e3, " k"), (1, "")]),
+}
+
+
+def _ticks(highest: float) -> list[float]:
+    """Return round numbers from 0 to just above the highest."""
+    rough = highest / 3
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(step * size for step in (1, 2, 5, 10) if step * size >= rough)
+    return [step * number for number in range(math.ceil(highest / step - 1e-9) + 1)]
+
+
+# ── pictures ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def draw(dashboard: Mapping[str, Any], prometheus: Prometheus) -> str:
+    """Return one dashboard as it is placed."""
+    panels = dashboard["panels"]
+    height = TOP + max(p["gridPos"]["y"] + p["gridPos"]["h"] for p in panels) * ROW + GAP
+    width = 24 * COLUMN + GAP
+    minutes = (prometheus.end - prometheus.start) / 60
+    told = f"{minutes:.0f} minutes of a running platform; drawn by tools/panels.py, not by Grafana"
+    parts = [
+        f'<rect class="page" width="{width}" height="{height}"/>',
+        f'<text class="h" x="{GAP + 4}" y="28">{escape(dashboard["title"])}</text>',
+        f'<text class="soft" x="{GAP + 4}" y="46">{told}</text>',
+    ]
+    for panel in panels:
+        parts += _panel(panel, prometheus)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"'
+        f' aria-label="{escape(dashboard["title"])}"><style>{STYLE}</style>{"".join(parts)}</svg>\n'
+    )
+
+
+def _panel(panel: Mapping[str, Any], prometheus: Prometheus) -> Iterator[str]:
+    place = panel["gridPos"]
+    x, y = GAP + place["x"] * COLUMN, TOP + place["y"] * ROW
+    width, height = place["w"] * COLUMN - GAP, place["h"] * ROW - GAP
+    yield f'<g transform="translate({x} {y})"><rect class="panel" width="{width}" height="{height}" rx="5"/>'
+    yield f'<text class="b" x="10" y="19">{escape(panel["title"])}</text>'
+    lines = prometheus.lines(panel)
+    defaults = panel["fieldConfig"]["defaults"]
+    limit = next(
+        (step["value"] for step in defaults["thresholds"]["steps"] if step["value"] is not None), None
+    )
+    shown = UNITS[defaults["unit"]]
+    if not lines:
+        yield f'<text class="soft" x="10" y="{height / 2 + 6:g}">nothing to show: {_nothing(panel)}</text>'
+    elif panel["type"] == "stat":
+        is_bad = limit is not None and lines[0].last >= limit
+        kind = "bad" if is_bad else "good"
+        yield f'<text class="big {kind}" x="10" y="{height / 2 + 22:g}">{escape(shown(lines[0].last))}</text>'
+    else:
+        yield from _curves(lines, shown, limit, (width, height), prometheus)
+    yield "</g>"
+
+
+def _nothing(panel: Mapping[str, Any]) -> str:
+    return escape(panel.get("description") or "it did not happen")
+
+
+def _curves(
+    lines: Sequence[Line],
+    shown: Callable[[float], str],
+    limit: float | None,
+    size: tuple[float, float],
+    prometheus: Prometheus,
+) -> Iterator[str]:
+    named = lines[:SHOWN_COUNT]
+    legend = list(_legend(named, len(lines) - len(named), size, shown))
+    left, right, top = 62.0, size[0] - 10, 30.0
+    bottom = min((float(y) for y in re.findall(r'y="([\d.]+)"', "".join(legend))), default=size[1]) - 28
+    ticks = _ticks(max(max(value for _, value in line.points) for line in lines) or 1.0)
+
+    def across(moment: float) -> float:
+        return left + (moment - prometheus.start) / (prometheus.end - prometheus.start) * (right - left)
+
+    def up(value: float) -> float:
+        return bottom - value / ticks[-1] * (bottom - top)
+
+    for tick in ticks:
+        yield f'<line class="grid" x1="{left}" x2="{right:g}" y1="{up(tick):.1f}" y2="{up(tick):.1f}"/>'
+        yield f'<text class="soft" x="{left - 6}" y="{up(tick) + 4:.1f}" text-anchor="end">{escape(shown(tick))}</text>'
+    for share in (0.0, 0.5, 1.0):
+        moment = time.strftime(
+            "%H:%M", time.gmtime(prometheus.start + share * (prometheus.end - prometheus.start))
+        )
+        x, anchor = left + share * (right - left), ("start", "middle", "end")[round(share * 2)]
+        yield f'<text class="soft" x="{x:g}" y="{bottom + 14:.1f}" text-anchor="{anchor}">{moment}</text>'
+    if limit is not None and limit <= ticks[-1]:
+        yield f'<line class="limit" x1="{left}" x2="{right:g}" y1="{up(limit):.1f}" y2="{up(limit):.1f}"/>'
+    for line, colour in zip(named, COLOURS, strict=False):
+        for piece in _pieces(line.points, prometheus):
+            path = " ".join(f"{across(moment):.1f},{up(value):.1f}" for moment, value in piece)
+            yield f'<polyline stroke="{colour}" points="{path}"/>'
+    yield from legend
+
+
+def _pieces(points: Sequence[Point], prometheus: Prometheus) -> Iterator[list[Point]]:
+    """Yield a line in pieces, parted where nothing was seen for a while: a process was down."""
+    step = max(prometheus.scrape_seconds, (prometheus.end - prometheus.start) / 300)
+    piece: list[Point] = []
+    for point in points:
+        if piece and point[0] - piece[-1][0] > step * 1.5:
+            yield piece
+            piece = []
+        piece.append(point)
+    yield piece
+
+
+def _legend(
+    lines: Sequence[Line], more_count: int, size: tuple[float, float], shown: Callable[[float], str]
+) -> Iterator[str]:
+    """Yield names and latest values, in as many rows as they take, above the lower edge."""
+    entries = [(f"{line.name or 'value'}  {shown(line.last)}", COLOURS[i]) for i, line in enumerate(lines)]
+    if more_count:
+        entries.append((f"and {more_count} more", ""))
+    rows: list[list[tuple[float, str, str]]] = [[]]
+    x = 12.0
+    for text, colour in entries:
+        wide = len(text) * 5.6 + 26
+        if rows[-1] and x + wide > size[0]:
+            rows.append([])
+            x = 12.0
+        rows[-1].append((x, text, colour))
+        x += wide
+    for number, row in enumerate(rows):
+        y = size[1] - 10 - (len(rows) - 1 - number) * 15
+        for x, text, colour in row:
+            if colour:
+                yield f'<circle cx="{x:g}" cy="{y - 4:g}" r="3.5" fill="{colour}"/>'
+            yield f'<text class="soft" x="{x + 8:g}" y="{y:g}">{escape(text)}</text>'
+
+
+def main() -> int:
+    """Draw every dashboard."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("prometheus", help="its address")
+    parser.add_argument("target", type=Path, help="the directory that gets the pictures")
+    parser.add_argument("--minutes", type=float, default=15, help="how far to look back")
+    parser.add_argument("--scrape-seconds", type=float, default=15, help="its scrape interval")
+    given = parser.parse_args()
+    now = time.time()
+    prometheus = Prometheus(given.prometheus, now - given.minutes * 60, now, given.scrape_seconds)
+    given.target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(DASHBOARDS.glob("*.json")):
+        picture = draw(json.loads(path.read_text(encoding="utf-8")), prometheus)
+        (given.target / f"{path.stem}.svg").write_text(picture, encoding="utf-8")
+        print(given.target / f"{path.stem}.svg")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
