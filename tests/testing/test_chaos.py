@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from platform_core.testing import PlatformFactory, RunningPlatform
+from platform_core.testing import PlatformFactory, RunningPlatform, eventually
 from platform_core.testing.chaos import (
     Address,
     Operation,
@@ -102,11 +102,17 @@ async def _said_back(wire: Wire, data: bytes) -> bytes:
     return await asyncio.wait_for(wire[0].readexactly(len(data)), 5)
 
 
+async def _greeted(echo: Proxy) -> None:
+    wire = await asyncio.open_connection("127.0.0.1", echo.port)
+    with contextlib.closing(wire[1]):
+        assert await _said_back(wire, b"hello") == b"hello"
+
+
 async def test_a_delay_goes_for_both_directions(echo: Proxy, wire: Wire) -> None:
     echo.delay(0.1)
     started = time.monotonic()
     assert await _said_back(wire, b"slowly") == b"slowly"
-    assert 0.2 <= time.monotonic() - started < 2
+    assert time.monotonic() - started >= 0.2
 
 
 async def test_a_black_hole_answers_nothing_until_it_is_healed(echo: Proxy, wire: Wire) -> None:
@@ -138,7 +144,21 @@ async def test_while_it_refuses_nobody_gets_in(echo: Proxy, wire: Wire) -> None:
     with pytest.raises(ConnectionResetError):
         await asyncio.wait_for(wire[0].read(1), 5)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-        await _said_back(await asyncio.open_connection("127.0.0.1", echo.port), b"x")
+        await _greeted(echo)
+
+
+async def test_whoever_it_holds_back_is_let_go_at_its_end() -> None:
+    """Seen as warnings of a later test: the connection outlived the proxy's event loop."""
+    with proxy(Address(port=1)) as before:
+        before.black_hole()
+        reader, writer = await asyncio.open_connection("127.0.0.1", before.port)
+        await eventually(lambda: _has_taken_in(before))
+    with contextlib.closing(writer), pytest.raises(ConnectionResetError):
+        await asyncio.wait_for(reader.read(), 5)
+
+
+async def _has_taken_in(before: Proxy) -> bool:
+    return bool(asyncio.all_tasks(before._loop))
 
 
 async def test_a_cut_lets_so_many_bytes_of_an_answer_through(echo: Proxy, wire: Wire) -> None:

@@ -132,10 +132,14 @@ class Proxy:
         self._loop.run_forever()
         server.close()
         self._reset_all()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        # whoever was let in a moment ago becomes a task only now, hence again and again until nobody is left
+        while tasks := asyncio.all_tasks(self._loop):
+            for task in tasks:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(
+            asyncio.sleep(0)
+        )  # transports close their sockets in the loop's next round
         self._loop.close()
 
     def _do(self, act: Callable[[], object]) -> None:
@@ -153,15 +157,16 @@ class Proxy:
             pair.reset()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_refusing:
-            _reset(writer)
-            return
-        await self._flowing.wait()
         try:
-            behind_reader, behind_writer = await self._target.connect()
-        except OSError:
+            await self._connect(reader, writer)
+        except (OSError, asyncio.CancelledError):  # nobody listens behind, or the proxy ends
             _reset(writer)
-            return
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_refusing:
+            raise ConnectionRefusedError
+        await self._flowing.wait()
+        behind_reader, behind_writer = await self._target.connect()
         pair = _Pair(writer, behind_writer)
         self._pairs.add(pair)
         pumps = [

@@ -198,7 +198,7 @@ async def refusing_mail_server() -> AsyncIterator[tuple[str, list[str]]]:
     silence = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError):
             writer.write(b"220 test\r\n")
             while line := (await reader.readline()).decode():
                 if line.startswith("RCPT"):
@@ -209,7 +209,6 @@ async def refusing_mail_server() -> AsyncIterator[tuple[str, list[str]]]:
                 else:
                     writer.write(b"221 bye\r\n" if line.startswith("QUIT") else b"250 ok\r\n")
                 await writer.drain()
-        writer.close()
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
