@@ -25,6 +25,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 nox.needs_version = ">=2026.10"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = True  # what was not checked must not look as if it were in order
 nox.options.error_on_external_run = False
 nox.options.sessions = ["lint", "types", "imports", "security", "docs", "tests"]
 
@@ -57,7 +58,8 @@ DEPLOY_TOOLS = [
 ]
 BUDGETS = "tests/kernel/test_costs.py"
 """They count steps at the pinned versions; what older ones take is not ours."""
-PYTEST = ["pytest", "-n", "2", "--dist", "loadgroup"]
+PYTEST = ["pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+"""A file stays in one process, so that what its tests share is made once; the first files have the longest tests."""
 
 
 @nox.session(python=False)
@@ -111,15 +113,12 @@ def tests(session: nox.Session) -> None:
     """
     Every test but the long ones (`faults`), two at a time; arguments go to pytest.
 
-    What fails is run once more, alone: several tests measure time or kill processes, and two of them at once on two
-    cores can upset each other. A test that fails alone fails the session; both runs are in the output.
+    What fails is run once more, alone.
     """
     if session.posargs:
         session.run(*PYTEST, *session.posargs)
-        return
-    session.run(*PYTEST, "-m", "not long", "--cache-clear", "--durations=25", success_codes=[0, 1])
-    if _failed_before():
-        session.run("pytest", "--last-failed", "--last-failed-no-failures", "none")
+    else:
+        _twice_what_fails(session, *PYTEST, "-m", "not long", "--durations=25")
 
 
 @nox.session(python=False, default=False)
@@ -150,8 +149,11 @@ def integration(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """
     The long tests: hostile plugins, poison, full disks, wrong clocks, a thousand slow clients, modules that pip brings.
+
+    What fails is run once more, alone.
     """
-    session.run("pytest", "-n", "1", "-m", "long", "--durations=10", *session.posargs)
+    # most of them wait for a time-out most of the time
+    _twice_what_fails(session, *PYTEST, "-m", "long", "--durations=25", *session.posargs)
 
 
 @nox.session(python=False)
@@ -277,6 +279,17 @@ def _folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
+
+
+def _twice_what_fails(session: nox.Session, *tests: str) -> None:
+    """
+    Run tests, and those that failed once more, alone; who fails alone, too, fails the session.
+
+    Several kill processes or wait for a machine that has other things to do; both runs are in the output.
+    """
+    session.run(*tests, "--cache-clear", success_codes=[0, 1])
+    if _failed_before():
+        session.run("pytest", "--last-failed", "--last-failed-no-failures", "none")
 
 
 def _failed_before() -> bool:

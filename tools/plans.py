@@ -116,7 +116,7 @@ def _recorded(home: Path, arguments: Sequence[str]) -> Statements:
         "-n",
         "2",
         "--dist",
-        "loadgroup",
+        "loadfile",
         "-q",
         "-m",
         "not long",

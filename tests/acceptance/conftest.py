@@ -33,14 +33,11 @@ _READY = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """These tests share environments that take seconds to make: one xdist worker has them all."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.processes)
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group("acceptance"))
 
 
 @dataclass
