@@ -215,6 +215,20 @@ def _root() -> Path:
     return root
 
 
+@contextlib.contextmanager
+def servers_directory() -> Iterator[Path]:
+    """
+    Make a directory for servers of a test's own, and remove it with all they left.
+
+    Where root runs the tests, PostgreSQL runs as another account. pytest's directories are closed to that one, and what
+    the servers keep elsewhere instead (see `platform_core.embedded`) nobody would remove.
+    """
+    with tempfile.TemporaryDirectory(prefix="platform-servers-", ignore_cleanup_errors=True) as name:
+        directory = Path(name).resolve()
+        directory.chmod(0o711)
+        yield directory
+
+
 def _prepared(slot: Path, clean: Path) -> bool:
     """Tell whether the directory may be used; servers of a killed run may still be on their way out of it."""
     if clean.exists():

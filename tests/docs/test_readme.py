@@ -6,7 +6,6 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from platform_core.testing import run_process
+from platform_core.testing._servers import servers_directory
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -29,10 +29,7 @@ def snippets(heading: str, language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    # not pytest's own: PostgreSQL runs as another user where the tests run as root, and has to get there
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name)
-        path.chmod(0o755)
+    with servers_directory() as path:
         yield path
 
 

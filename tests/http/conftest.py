@@ -31,7 +31,6 @@ from platform_core.clock import SystemClock
 from platform_core.context import Context, bind, current
 from platform_core.db import AggregateMap, Cursors, Reads, Repository, aggregate_columns, module_metadata
 from platform_core.domain import Aggregate, Command, Page, PageRequest, Refused, body, new_id
-from platform_core.embedded import embedded_services
 from platform_core.errors import DomainError, Forbidden, InvalidInput, Kind, NotFound, Unauthenticated
 from platform_core.http import Ask, Caller, Execute, PageParams, Router
 from platform_core.http.assembly import HttpParts, ModuleRoutes, build_app
@@ -42,6 +41,8 @@ from platform_core.security import Claim, Principal
 from platform_core.settings import KernelSettings, read_settings
 from platform_core.standings import StandingCache, UowStandings
 from platform_core.storage import FileStorage
+from platform_core.testing._databases import Databases
+from platform_core.testing.chaos import RedisServer
 
 SHOP = module_metadata("shop")
 widgets = Table("widgets", SHOP, *aggregate_columns(), Column("name", Text, nullable=False, unique=True))
@@ -379,12 +380,25 @@ class Servers:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    with embedded_services(tmp_path_factory.mktemp("shop"), durable=False) as started:
-        assert started.database_url is not None
-        assert started.redis_url is not None
-        _create(started.database_url)
-        yield Servers(started.database_url, started.redis_url)
+def shop_database_url(platform_databases: Databases) -> Iterator[str]:
+    url = platform_databases.take()
+    _create(url)
+    yield url
+    platform_databases.give_back(url)
+
+
+@pytest.fixture
+def servers(shop_database_url: str, fresh_redis_url: str) -> Servers:
+    return Servers(shop_database_url, fresh_redis_url)
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that a test may take away."""
+    directory = tmp_path / "redis"
+    directory.mkdir()
+    with RedisServer(directory) as server:
+        yield server
 
 
 def _create(url: str) -> None:

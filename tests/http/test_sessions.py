@@ -5,7 +5,6 @@ from uuid import UUID
 import pytest
 
 from platform_core.domain import new_id
-from platform_core.embedded import embedded_services
 from platform_core.standings import CHANNEL, Revocation
 
 
@@ -62,19 +61,18 @@ async def test_permissions_change_with_the_next_request(build):
         assert (await client.delete(f"/widgets/{new_id()}")).status_code == 404
 
 
-async def test_a_revocation_while_redis_is_away_holds_when_it_comes_back(build, tmp_path):
-    with embedded_services(tmp_path, database=False, durable=False) as own:
-        rig = await build(redis_url=own.redis_url)
-        blind = await build(redis_url=f"unix://{tmp_path}/nowhere.sock")
-        token = await rig.log_in()
-        async with rig.client(token=token) as seeing, blind.client(token=token) as other:
-            assert (await seeing.get("/widgets")).status_code == 200
-            assert (await seeing.get("/widgets")).status_code == 200
-            assert rig.tokens.asked == 1
-            # this process does not reach Redis: the entry stays in it, and no mark is made there
-            assert (await other.post("/log-out")).status_code == 204
-            await asyncio.sleep(0.1)
-            assert (await seeing.get("/widgets")).status_code == 401
+async def test_a_revocation_while_redis_is_away_holds_when_it_comes_back(build, own_redis, tmp_path):
+    rig = await build(redis_url=own_redis.url)
+    blind = await build(redis_url=f"unix://{tmp_path}/nowhere.sock")
+    token = await rig.log_in()
+    async with rig.client(token=token) as seeing, blind.client(token=token) as other:
+        assert (await seeing.get("/widgets")).status_code == 200
+        assert (await seeing.get("/widgets")).status_code == 200
+        assert rig.tokens.asked == 1
+        # this process does not reach Redis: the entry stays in it, and no mark is made there
+        assert (await other.post("/log-out")).status_code == 204
+        await asyncio.sleep(0.1)
+        assert (await seeing.get("/widgets")).status_code == 401
 
 
 async def test_a_redis_that_was_flushed_or_restored_from_old_data_changes_nothing(build):
@@ -85,7 +83,7 @@ async def test_a_redis_that_was_flushed_or_restored_from_old_data_changes_nothin
         keys = await rig.redis.call("KEYS", f"{rig.standings._prefix}*session*")
         entry = await rig.redis.call("GET", keys[0])
         assert (await client.post("/log-out")).status_code == 204
-        await rig.redis.call("FLUSHALL")
+        await rig.redis.call("FLUSHDB")
         assert (await client.get("/widgets")).status_code == 401
         await rig.redis.call("SET", keys[0], entry)
         await asyncio.sleep(
@@ -125,7 +123,8 @@ async def test_without_hearing_revocations_no_cached_entry_counts(build):
             await client.get("/widgets")
         assert rig.tokens.asked == 1
         await rig.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'platform/standings'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'platform/standings'"
         )
         await eventually(lambda: not rig.standings.is_trusted)
         await client.get("/widgets")
@@ -145,7 +144,8 @@ async def test_a_revocation_during_a_lost_connection_is_not_missed(build):
         await client.get("/widgets")
         session_id = token.partition(".")[2]
         await rig.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'platform/standings'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'platform/standings'"
         )
         await eventually(lambda: not rig.standings.is_trusted)
         await rig.sql("UPDATE shop.sessions SET is_active = false WHERE id = %(id)s", id=session_id)

@@ -13,7 +13,7 @@ from platform_core import embedded
 from platform_core._migrations import ModuleMigrations, kernel_migrations
 from platform_core.declarations import Link
 from platform_core.testing._databases import Databases
-from platform_core.testing._servers import Addresses
+from platform_core.testing._servers import Addresses, servers_directory
 
 sys.path.append(str(Path(__file__).parent))
 
@@ -37,15 +37,14 @@ def kernel() -> ModuleMigrations:
 
 
 @pytest.fixture(scope="session")
-def oldest_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+def oldest_databases() -> Iterator[Databases]:
     if not OLDEST.is_dir():
         pytest.skip("PostgreSQL 15 is not installed on this machine")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded.programs, "find_postgres", lambda: OLDEST)
-        server = embedded.embedded_services(tmp_path_factory.mktemp("oldest"), redis=False, durable=False)
-        services = server.__enter__()
     with contextlib.ExitStack() as stack:
-        stack.push(server)
+        directory = stack.enter_context(servers_directory())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(embedded.programs, "find_postgres", lambda: OLDEST)
+            services = stack.enter_context(embedded.embedded_services(directory, redis=False, durable=False))
         assert services.database_url is not None
         databases = Databases(Addresses(services.database_url, "", "oldest"), "main")
         stack.callback(databases.close)

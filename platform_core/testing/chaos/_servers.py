@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +19,7 @@ from platform_core.embedded import embedded_services
 from platform_core.embedded.programs import find_redis
 from platform_core.testing._databases import with_database
 from platform_core.testing._processes import watched
+from platform_core.testing._servers import servers_directory
 
 PATIENCE_SECONDS = 30.0
 
@@ -159,15 +158,13 @@ class PostgresServer:
 @contextlib.contextmanager
 def postgres_server() -> Iterator[PostgresServer]:
     """Run a server for the length of the block, in a directory that the servers' account may pass."""
-    directory = Path(tempfile.mkdtemp(prefix="platform-faults-"))
-    directory.chmod(0o711)
-    server = PostgresServer(directory)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
+    with servers_directory() as directory:
+        server = PostgresServer(directory)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
 
 
 def _wait_until(done: Callable[[], bool]) -> None:
