@@ -55,7 +55,8 @@ async def test_what_dead_workers_held_is_delivered_on_an_idle_system_within_a_le
         await eventually(lambda: _all_done(rig))
         waited = time.monotonic() - died_at
         record_property("seconds until redelivered, and until workers were there", (waited, ready_after))
-        assert waited < max(LEASE_SECONDS, ready_after) + 2
+        # two leases and a poll are far from this; where nobody looks for what dead workers held, it never ends
+        assert waited < max(LEASE_SECONDS, ready_after) + 10
         [count] = await rig.sql("SELECT count(*) AS n, count(DISTINCT event_id) AS d FROM tally.effects")
         assert (count["n"], count["d"]) == (20, 20)
 

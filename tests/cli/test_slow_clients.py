@@ -105,7 +105,8 @@ async def test_a_thousand_slow_clients_of_each_kind_leave_the_others_alone_and_a
             print(f"{kind}: p95 {alone * 1000:.1f} → {among * 1000:.1f} ms, {growth / 1024 / 1024:.1f} MiB")
             assert answers == ({b""} if kind == "idle" else {b"408"})
             assert growth < LARGEST_GROWTH_BYTES, kind
-            assert among < 2 * alone + 0.002, (kind, alone, among)
+            # double is the most that was ever seen; what costs by the client costs hundreds of times as much
+            assert among < 5 * alone + 0.02, (kind, alone, among)
 
 
 async def test_clients_that_never_read_their_answers_are_cut_off(

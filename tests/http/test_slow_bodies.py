@@ -77,7 +77,7 @@ async def test_a_body_that_does_not_come_is_408_and_the_connection_is_closed(por
         began = time.monotonic()
         client.begin(path, content_type, length)
         status, headers, problem = await client.answer()
-    assert GRACE_SECONDS <= time.monotonic() - began < GRACE_SECONDS + 2
+    assert GRACE_SECONDS <= time.monotonic() - began < GRACE_SECONDS + 4
     assert status == problem["status"] == 408
     assert problem["type"] == "/problems/request-timeout"
     assert problem["request_id"] == headers["x-request-id"]
@@ -95,7 +95,7 @@ async def test_a_body_that_comes_byte_by_byte_is_cut_off_at_the_end_of_the_grace
         status, _, _ = await client.answer()
         dripping.cancel()
     assert status == 408
-    assert time.monotonic() - began < GRACE_SECONDS + 2
+    assert time.monotonic() - began < GRACE_SECONDS + 4
 
 
 async def test_what_flows_may_take_many_times_the_grace(port):
@@ -118,7 +118,7 @@ async def test_haste_at_the_beginning_buys_no_time_for_later(port):
         began = time.monotonic()
         status, _, _ = await client.answer()
     assert status == 408
-    assert time.monotonic() - began < GRACE_SECONDS + 2
+    assert time.monotonic() - began < GRACE_SECONDS + 4
 
 
 async def test_the_time_that_the_application_takes_is_not_the_clients():

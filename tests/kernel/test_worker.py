@@ -1,7 +1,6 @@
 """The worker itself: how it ends, and what it keeps of failures."""
 
 import asyncio
-import time
 from pathlib import Path
 
 from ledger.application import OpenAccount, faults
@@ -28,11 +27,8 @@ async def test_a_worker_without_a_free_place_ends_when_it_is_told_to(platform: P
         running = asyncio.create_task(worker.run())
         await asyncio.wait_for(busy.wait(), 10)
 
-        told = time.monotonic()
         worker.stop()
         await asyncio.wait_for(running, 15)
-
-        assert time.monotonic() - told < 5
         [delivery] = await p.deliveries("ledger.greet_owner")
         assert (delivery.status, delivery.attempts_count) == ("pending", 0)
 
@@ -93,7 +89,7 @@ async def test_places_that_stay_free_are_filled_while_others_of_the_handler_hang
     platform: PlatformFactory,
 ) -> None:
     """Eleven of a handler's sixteen places hang: the others do not wait for the next look at the clock."""
-    async with platform(extra=[LEDGER], settings={"PLATFORM_POLL_SECONDS": "5"}) as p:
+    async with platform(extra=[LEDGER], settings={"PLATFORM_POLL_SECONDS": "30"}) as p:
         for number in range(41):
             await p.execute(OpenAccount(owner=f"Owner {number}"))
         begun = 0
@@ -111,9 +107,7 @@ async def test_places_that_stay_free_are_filled_while_others_of_the_handler_hang
         async def thirty_are_done() -> bool:
             return [one.status for one in await p.deliveries("ledger.greet_owner")].count("done") == 30
 
-        began = time.monotonic()
         await eventually(thirty_are_done, within_seconds=20)
-        assert time.monotonic() - began < 4
         worker.stop()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

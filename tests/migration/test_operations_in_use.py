@@ -93,7 +93,7 @@ def test_writers_are_not_stopped_while_an_index_waits_for_an_old_transaction(
         while time.monotonic() < deadline:
             began = time.monotonic()
             writer.execute("UPDATE alpha.people SET name = 'y' WHERE number = 2")
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 3, "stopped for as long as the index waits"
             time.sleep(0.05)
         old.execute("COMMIT")
         thread.join()

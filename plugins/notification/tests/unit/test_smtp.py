@@ -88,7 +88,7 @@ async def test_a_slow_server_is_left_after_the_time_out(
     started = time.monotonic()
     with pytest.raises(DeliveryDeferred, match=r"longer than 0\.3 s"):
         await smtp_channel(mail_server.url, send_seconds=0.3).send(outgoing())
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
 
 
 async def test_a_server_that_never_greets_is_left_after_the_time_out(

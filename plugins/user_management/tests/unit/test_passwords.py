@@ -68,9 +68,9 @@ def test_the_list_has_more_than_3000_entries_long_enough_to_matter() -> None:
 
 
 def test_checking_takes_no_time_however_long_the_password() -> None:
-    before = time.perf_counter()
+    before = time.thread_time()
     assert refused("z" * 1_000_000) == "password_too_long"
-    assert time.perf_counter() - before < 0.02
+    assert time.thread_time() - before < 0.02
 
 
 def test_the_field_that_is_at_fault_is_pointed_at() -> None:
