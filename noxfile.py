@@ -341,7 +341,7 @@ def deploy(session: nox.Session) -> None:
     session.install(*DEPLOY_TOOLS)
     session.run("python", "tools/deploy_tools.py")
     session.run("hadolint", "Dockerfile")
-    session.run("shellcheck", *map(str, Path("deploy").glob("*.sh")), ".ci/run")
+    session.run("shellcheck", *map(str, Path("deploy").rglob("*.sh")), ".ci/run")
     session.run("actionlint")
     session.run("zizmor", "--offline", "--persona", "pedantic", ".github/workflows")
     compose = ["docker-compose.yml", "docker-compose.override.yml"]

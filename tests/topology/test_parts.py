@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from topology_rig.site import Site
 
 DOWN_SECONDS = 8.0
-WITHIN = 90.0
+WITHIN = 180.0
 
 Tell = Callable[[Any], None]
 

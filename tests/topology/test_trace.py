@@ -33,4 +33,4 @@ async def test_a_registration_its_event_and_its_mail_are_one_trace(site: Site, p
     async def complete() -> bool:
         return await asyncio.to_thread(spans) >= EXPECTED
 
-    await eventually(complete, within_seconds=60)
+    await eventually(complete, within_seconds=180)

@@ -62,6 +62,11 @@ class Front:
         self.part = Part("nginx", command, listens(self.port))
         self.certificates = ssl.create_default_context(cafile=str(self._site / "certificate.pem"))
 
+    @property
+    def backends(self) -> str:
+        """Return where it believes that the processes are."""
+        return (self._site / "backends.conf").read_text(encoding="utf-8")
+
     def check(self) -> str:
         """Return what `nginx -t` says; nothing where it has nothing to say but that all is well."""
         command = ["nginx", "-t", "-q", "-p", str(self._home), "-c", "nginx.conf"]

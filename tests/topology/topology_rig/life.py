@@ -21,7 +21,7 @@ from topology_rig.people import People, Person
 from topology_rig.site import Site
 
 WRITERS, READERS = 4, 2
-SETTLED_SECONDS = 90.0
+SETTLED_SECONDS = 180.0
 PAUSE_SECONDS = 0.02
 """Between two requests of a reader: it wants to be there all the time, not to be a load."""
 

@@ -82,7 +82,7 @@ class Site:
             del environment["DATABASE_URL_FILE"]
         command = [python or self.python, "-m", "platform_core", *arguments]
         done = subprocess.run(
-            command, env=environment, cwd=self.home, capture_output=True, text=True, check=False, timeout=300
+            command, env=environment, cwd=self.home, capture_output=True, text=True, check=False, timeout=600
         )
         assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
@@ -133,9 +133,11 @@ def site(python: str = sys.executable, settings: Mapping[str, str] | None = None
         built = _build(home, python, settings or {}, stack)
         built.migrate()
         built.platform("seed")
-        for name in built.processes:
-            stack.callback(built.processes[name].part.close)
-            built.start(name)
+        for process in built.processes.values():
+            stack.callback(process.part.close)
+            process.part.begin()
+        for process in built.processes.values():
+            process.part.wait_until_ready()
         stack.callback(built.front.part.close)
         built.front.part.start()
         yield built
@@ -150,7 +152,9 @@ def _build(home: Path, python: str, more: Mapping[str, str], stack: contextlib.E
     mail, gateway, collector = MailServer(home / "mail"), Gateway(), Collector(home / "spans.jsonl")
     for part in (redis, s3, clamd, mail, gateway, collector):
         stack.callback(part.close)
-        part.start()
+        part.begin()
+    for part in (redis, s3, clamd, mail, gateway, collector):
+        part.wait_until_ready()
     addresses = [f"127.0.0.1:{free_port()}" for _ in range(COUNT)]
     front = Front(home / "nginx", addresses)
     built = Site(
