@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Final
 
@@ -44,6 +44,7 @@ class Hooks:
         self.plugins = list(plugins)
         self._timeout_seconds, self._marks = timeout_seconds, marks
         self._findings = Findings()
+        self._implemented: dict[str, Mapping[str, Callable[[], Any]]] = {}
         self._manager = pluggy.PluginManager(PROJECT_NAME)
         self._manager.add_hookspecs(hookspecs)
         self._spec_owners = dict.fromkeys(_spec_names(hookspecs), KERNEL)
@@ -158,11 +159,15 @@ class Hooks:
     def _register(self) -> None:
         for plugin in self.active:
             with self._guarded(plugin, "registering its hooks"):
-                self._manager.register(plugin.module, plugin.name)
+                hooks = ModuleType(
+                    plugin.name
+                )  # pluggy would look through everything that the plugin imports
+                vars(hooks).update(self._implementations(plugin))
+                self._manager.register(hooks, plugin.name)
 
     def _check_hooks(self) -> None:
         for plugin in self.active:
-            for name, function in _implementations(plugin.module).items():
+            for name, function in self._implementations(plugin).items():
                 if name not in self._spec_owners and getattr(function, _MARK)["optionalhook"]:
                     continue  # for a neighbour that need not be installed
                 if name not in self._spec_owners:
@@ -175,7 +180,15 @@ class Hooks:
                     self.fail(plugin, HookFailed(plugin.name, problem, "make it a plain function"))
 
     def _implementation(self, plugin: Plugin, hook: str) -> Callable[[], Any] | None:
-        return _implementations(plugin.module).get(hook) if plugin.module else None
+        return self._implementations(plugin).get(hook)
+
+    def _implementations(self, plugin: Plugin) -> Mapping[str, Callable[[], Any]]:
+        """Return a plugin's hooks by name; none before it is imported."""
+        if plugin.module is None:
+            return {}
+        if plugin.name not in self._implemented:
+            self._implemented[plugin.name] = _marked(plugin.module, _MARK)
+        return self._implemented[plugin.name]
 
     @contextlib.contextmanager
     def _guarded(self, plugin: Plugin, what: str) -> Iterator[None]:
@@ -196,10 +209,6 @@ class Hooks:
 
 def _spec_names(module: ModuleType) -> list[str]:
     return list(_marked(module, f"{PROJECT_NAME}_spec"))
-
-
-def _implementations(module: ModuleType | None) -> dict[str, Callable[[], Any]]:
-    return _marked(module, _MARK) if module else {}
 
 
 def _marked(module: ModuleType, mark: str) -> dict[str, Callable[[], Any]]:
