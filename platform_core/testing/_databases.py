@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import threading
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -21,6 +21,8 @@ from platform_core.testing._servers import PREFIX, TEMPLATE_MARK, TEMPLATE_PREFI
 
 _TEMPLATE_LOCK = 0x74706C74  # "tplt"
 _SPARE_COUNT = 2
+_RECENT_COUNT = 8
+"""Copies are kept ready of what was asked for twice among so many: the tests of a file are alike, the files are not."""
 
 
 def with_database(url: str, name: str) -> str:
@@ -46,7 +48,7 @@ class Databases:
         self._lock = threading.Condition()
         self._spares: dict[str, deque[str]] = defaultdict(deque)
         self._used: list[str] = []
-        self._wanted: set[str] = set()
+        self._recent: deque[str] = deque(maxlen=_RECENT_COUNT)
         self._closing = False
         self._connection = self._connect()
         self._thread: threading.Thread | None = None
@@ -82,9 +84,11 @@ class Databases:
     def take(self, template: str = "template0") -> str:
         """Return the URL of a fresh copy of `template`; it is the caller's until `give_back`."""
         with self._lock:
-            self._wanted.add(template)
+            self._recent.append(template)
             spares = self._spares[template]
             name = spares.popleft() if spares else None
+            for outdated in self._spares.keys() - self._recent:
+                self._used += self._spares.pop(outdated)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._keep_spares, name="platform-test-databases", daemon=True
@@ -127,8 +131,14 @@ class Databases:
                     self._drop(connection, used)
 
     def _lacking(self) -> str | None:
+        asked = Counter(self._recent)
         return next(
-            (template for template in self._wanted if len(self._spares[template]) < _SPARE_COUNT), None
+            (
+                template
+                for template, times in asked.items()
+                if times > 1 and len(self._spares[template]) < _SPARE_COUNT
+            ),
+            None,
         )
 
     def _copy(self, connection: psycopg.Connection[tuple[object, ...]], template: str) -> str:
