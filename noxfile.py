@@ -218,6 +218,14 @@ def chaos(session: nox.Session) -> None:
     session.run("pytest", *(long if "--long" in session.posargs else gate), *rest)
 
 
+@nox.session(python=False, default=False)
+def conformance(session: nox.Session) -> None:
+    """
+    Grade the samples, what `modules new` writes, and a spy that every check has to find out; some minutes.
+    """
+    session.run("python", "tools/grades.py", *session.posargs)
+
+
 @nox.session(python=False)
 def planted(session: nox.Session) -> None:
     """

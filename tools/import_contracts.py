@@ -22,10 +22,13 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Final
 
+from platform_core._conformance.rooms import FACES, OUTSIDE_WORLD, PLUGIN_ROOMS, PRIVATE_ROOMS, VENDORS
+
 ENTRY_POINT_GROUP: Final = "platform_core.plugins"
 
 KERNEL_ROOMS: Final = (
     # Top to bottom, imports go down only. A new file of the kernel is placed here before it is imported anywhere.
+    "_conformance",
     "testing",
     "__main__",
     "cli",
@@ -66,53 +69,6 @@ KERNEL_ROOMS: Final = (
     "errors",
     "domain",
 )
-
-PLUGIN_ROOMS: Final = (
-    "(plugin)",
-    "(presentation) | (infrastructure) | (seeds) | (testing)",
-    "(application)",
-    "(domain)",
-    "(settings) | (hookspecs)",
-    "(contracts)",
-)
-
-PRIVATE_ROOMS: Final = ("domain", "application", "infrastructure", "presentation", "plugin")
-
-VENDORS: Final = (
-    "alembic",
-    "asyncpg",
-    "fastapi",
-    "fsspec",
-    "httpx2",
-    "jinja2",
-    "psycopg",
-    "redis",
-    "sqlalchemy",
-    "starlette",
-    "taskiq",
-    "typer",
-)
-"""What no rule and no use case may depend on, however long the chain of imports."""
-
-OUTSIDE_WORLD: Final = (
-    "asyncio",
-    "os",
-    "pathlib",
-    "random",
-    "socket",
-    "sqlite3",
-    "subprocess",
-    "threading",
-    "time",
-)
-"""Parts of the standard library a domain has no business with: it stays true without a computer."""
-
-FACES: Final = {
-    "contracts": {"domain", "errors", "money"},
-    "domain": {"domain", "errors", "money", "texts"},
-    "application": {"domain", "errors", "money", "ports", "security"},
-}
-"""The kernel rooms that a plugin's inner rooms may import themselves."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """
-Write `docs/reference/` from the code, so that it cannot be wrong: hooks, settings, problems and errors, commands.
+Write `docs/reference/` from the code, so that it cannot be wrong: hooks, settings, problems, commands, grades.
 
     uv run python tools/reference.py            write the pages
     uv run python tools/reference.py --check    exit 1 when a page is out of date
@@ -22,6 +22,8 @@ from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
 from platform_core import ENTRY_POINT_GROUP, errors, hookspecs
+from platform_core._conformance.catalogue import CHECKS
+from platform_core._conformance.grades import Grade
 from platform_core.cli._root import root
 from platform_core.errors import DomainError, PlatformError
 from platform_core.http.problems import STATUS, title_of
@@ -67,6 +69,7 @@ def pages() -> dict[str, str]:
         "settings.md": _page("Settings", _settings()),
         "problems.md": _page("Problems and errors", _problems()),
         "commands.md": _page("Commands", _commands()),
+        "grades.md": _page("Grades of modules", _grades()),
     }
 
 
@@ -113,6 +116,21 @@ def _hook(name: str, function: Any) -> Iterator[str]:
         else:
             yield line.strip() if not line.startswith("    ") else f"  {line.strip()}"
     yield ""
+
+
+def _grades() -> Iterator[str]:
+    yield "What `platform modules check --conformance` looks at, and which grade cannot be had without it; see"
+    yield "[how good a module is](../conformance.md)."
+    yield ""
+    for grade in (Grade.BRONZE, Grade.SILVER, Grade.GOLD):
+        yield f"## {grade.label.capitalize()}: {grade.means}"
+        yield ""
+        yield "| check | what is so | why it matters |"
+        yield "|---|---|---|"
+        for check in CHECKS:
+            if check.grade is grade:
+                yield f"| `{check.name}` | {_cell(check.promise)} | {_cell(check.why)} |"
+        yield ""
 
 
 def _settings() -> Iterator[str]:

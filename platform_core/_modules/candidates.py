@@ -14,12 +14,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import distributions, entry_points
+from importlib.metadata import PackageNotFoundError, distributions, entry_points, version
 from pathlib import Path
 from typing import Final
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
 
 from platform_core import ENTRY_POINT_GROUP
 from platform_core.errors import OperationError
@@ -59,7 +63,7 @@ def staged(wanted: Sequence[str]) -> Iterator[Candidates]:
         directory, installed = Path(folder), entry_points(group=ENTRY_POINT_GROUP).names
         for text in wanted:
             if text not in installed:
-                _stage(text, directory)
+                stage(text, directory)
         offered = list(distributions(path=[folder]))
         names = [e.name for d in offered for e in d.entry_points.select(group=ENTRY_POINT_GROUP)]
         if offered and not names:
@@ -71,12 +75,23 @@ def staged(wanted: Sequence[str]) -> Iterator[Candidates]:
         yield Candidates(directory, sorted({*names, *(text for text in wanted if text in installed)}), told)
 
 
-def _stage(text: str, directory: Path) -> None:
+def stage(text: str, directory: Path) -> None:
+    """
+    Lay one module, without what it needs, into a folder.
+
+    Args:
+        text: a wheel file, a project folder, a name, or a requirement.
+
+    Raises:
+        OperationError: it is not there, or is broken.
+    """
     path = Path(text)
     if path.suffix == ".whl":
         _unpack(path, directory)
     elif path.is_dir() and (path / "pyproject.toml").is_file():
-        _fetch(str(path.resolve()), text, directory)
+        # what builds it need not be fetched where it is installed
+        options = ["--no-build-isolation"] if _can_build(path / "pyproject.toml") else []
+        _fetch(str(path.resolve()), text, directory, *options)
     elif re.fullmatch(r"[a-z][a-z0-9_]*", text):
         _fetch(f"platform-plugin-{text.replace('_', '-')}", text, directory)
     else:
@@ -98,9 +113,19 @@ def _unpack(wheel: Path, directory: Path) -> None:
         shutil.rmtree(data)
 
 
-def _fetch(requirement: str, text: str, directory: Path) -> None:
+def _can_build(pyproject: Path) -> bool:
+    """Tell whether everything that builds a project is installed here."""
+    try:
+        system = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("build-system", {})
+        wanted = [Requirement(text) for text in system.get("requires", ["setuptools"])]
+        return all(Version(version(one.name)) in one.specifier for one in wanted)
+    except (tomllib.TOMLDecodeError, InvalidRequirement, InvalidVersion, PackageNotFoundError):
+        return False
+
+
+def _fetch(requirement: str, text: str, directory: Path, *options: str) -> None:
     """Have the environment's own installer get one package, with its configuration and its index."""
-    command = [*installer(), "--quiet", "--no-deps", "--target", str(directory), requirement]
+    command = [*installer(), "--quiet", "--no-deps", *options, "--target", str(directory), requirement]
     try:
         done = subprocess.run(  # noqa: S603  # a list, no shell; who runs this may install packages anyway
             command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False

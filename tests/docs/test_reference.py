@@ -19,7 +19,7 @@ def reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["hooks.md", "settings.md", "problems.md", "commands.md"])
+@pytest.mark.parametrize("page", ["hooks.md", "settings.md", "problems.md", "commands.md", "grades.md"])
 def test_a_reference_page_is_what_the_code_says(reference: ModuleType, page: str) -> None:
     assert reference.current(page) == reference.pages()[page], "run: uv run python tools/reference.py"
 

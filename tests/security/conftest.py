@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-# test files share `attacks.py` and `fuzzing.py`
+# test files share `attacks.py`
 sys.path.append(str(Path(__file__).parent))
 
 

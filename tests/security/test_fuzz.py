@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 from attacks import API, document, operations
-from fuzzing import aimed, invented, poisoned, request_of
 from schemathesis import GenerationMode, checks, openapi
 
 from courses.testing import make_course
 from file_management.testing import begin_upload, make_folder, upload
 from notification.testing import announce, register_device, write_template
 from orders.testing import buy, running_gateway
+from platform_core._conformance.invented import aimed, invented, poisoned, request_of
 from platform_core.testing import PlatformFactory, RunningPlatform
 from posts.testing import make_post
 from project_management.testing import add_comment, make_project, make_task

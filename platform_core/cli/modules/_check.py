@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +21,14 @@ if TYPE_CHECKING:
     from platform_core._modules.preflight import Preflight
 
 
+class AtLeast(StrEnum):
+    """The grades that can be asked for."""
+
+    BRONZE = "bronze"
+    SILVER = "silver"
+    GOLD = "gold"
+
+
 def check(
     candidates: Annotated[
         list[str] | None,
@@ -31,6 +41,25 @@ def check(
         bool,
         typer.Option("--only", help="Check a set of just these, instead of these and what is installed."),
     ] = False,
+    conformance: Annotated[
+        bool,
+        typer.Option(
+            "--conformance", help="Grade one wheel or project folder by running it, apart from all else."
+        ),
+    ] = False,
+    at_least: Annotated[
+        AtLeast, typer.Option(help="With --conformance: exit code 1 below this grade.", show_default=True)
+    ] = AtLeast.BRONZE,
+    badge: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.svg", help="With --conformance: write the grade as a picture.", dir_okay=False
+        ),
+    ] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option("--part", metavar="CHECK", help="With --conformance: only this check; may be repeated."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """
@@ -39,7 +68,16 @@ def check(
     Versions, Python packages, interactions, names that collide, hooks and routes, settings; and, if the database
     answers, what is pending there, which is told and no reason to fail. The modules' code is imported. What is only
     considered is looked at by a process of its own: nothing is installed and nothing stays.
+
+    --conformance grades one module instead: bronze, silver or gold. It is laid into a temporary environment, and run on
+    servers of its own through every check of docs/conformance.md.
     """
+    if conformance:
+        options = ["--at-least", at_least, *(["--badge", str(badge)] if badge else [])]
+        options += [word for name in part or () for word in ("--only", name)]
+        raise typer.Exit(_graded(candidates or [], [*options, *(["--json"] if json else [])]))
+    if badge or part:
+        raise typer.BadParameter("--badge and --part go with --conformance")
     if candidates:
         raise typer.Exit(_with_candidates(candidates, only=only, json=json))
     if only:
@@ -53,6 +91,23 @@ def check(
         for line in _report(found):
             typer.echo(line)
     raise typer.Exit(1 if found.blocking else 0)
+
+
+def _graded(paths: list[str], options: list[str]) -> int:
+    """Run the grading in a process of its own: it needs the test kit, which commands do without."""
+    import importlib.util
+
+    if len(paths) != 1:
+        raise typer.BadParameter("--conformance takes one wheel, or one project's folder")
+    if missing := [name for name in ("pytest", "httpx2", "grimp") if importlib.util.find_spec(name) is None]:
+        from platform_core.errors import OperationError
+
+        raise OperationError(
+            f"Grading runs the module, and {', '.join(missing)} is not installed here:"
+            " pip install 'platform-core[conformance]'"
+        )
+    command = [sys.executable, "-m", "platform_core._conformance", *paths, *options]
+    return subprocess.run(command, check=False).returncode  # noqa: S603  # ourselves
 
 
 def _with_candidates(wanted: list[str], *, only: bool, json: bool) -> int:

@@ -1,4 +1,8 @@
-"""What row 76 sends: requests invented from `/openapi.json`, some with one value that has broken other programs."""
+"""
+Requests invented from `/openapi.json`, some with one value that has broken other programs.
+
+They are what the repository's own fuzzing sends, too. Imported only where schemathesis is installed.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,223 @@
+"""
+Grades: how they are reckoned, shown and drawn, and one module that is found out.
+
+The whole of it, with servers and killed workers, takes minutes and is a session of its own: `nox -s conformance`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import UUID
+from xml.etree import ElementTree
+
+import pytest
+from packaging.version import Version
+
+from platform_core import __version__
+from platform_core._conformance import badge, report
+from platform_core._conformance.alone import _function
+from platform_core._conformance.catalogue import CHECKS
+from platform_core._conformance.environment import prepared
+from platform_core._conformance.events import Unimaginable, imagined
+from platform_core._conformance.grades import Finding, Grade, Outcome, Report, remark
+from platform_core._conformance.runner import made
+from platform_core.domain import Event, new_id
+from platform_core.errors import OperationError
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+PROBLEM = Finding("blog/domain.py:3", "it imports sqlalchemy", "declare a Protocol")
+
+
+def graded(findings: Mapping[str, Finding] = {}, not_run: tuple[str, ...] = ()) -> Report:
+    outcomes = [
+        Outcome(
+            check,
+            [findings[check.name]] if check.name in findings else [],
+            "nobody knows" if check.name in not_run else "",
+        )
+        for check in CHECKS
+    ]
+    return Report("blog", "1.0", __version__, ["user_management"], outcomes)
+
+
+# ── reckoning ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_grade_takes_its_own_checks_and_those_below() -> None:
+    assert graded().grade is Grade.GOLD
+    for check in CHECKS:
+        assert graded({check.name: PROBLEM}).grade == check.grade - 1
+    assert graded({"purity": PROBLEM, "starts": PROBLEM}).grade is Grade.NONE
+
+
+def test_what_nobody_has_looked_at_has_not_passed_and_a_remark_costs_nothing() -> None:
+    assert graded(not_run=("own_tests",)).grade is Grade.SILVER
+    assert graded({"problems": remark("blog", "it has no routes")}).grade is Grade.GOLD
+
+
+def test_some_checks_give_no_grade_and_still_pass_or_fail() -> None:
+    part = [outcome for outcome in graded({"purity": PROBLEM}).outcomes if outcome.check.name != "starts"]
+    some = Report("blog", "1.0", __version__, [], part, is_whole=False)
+    assert not report.is_enough(some, Grade.BRONZE)
+    assert report.as_json(some, Grade.BRONZE)["grade"] is None
+
+
+def test_every_check_can_be_made_and_says_what_it_promises_and_why() -> None:
+    assert len({check.name for check in CHECKS}) == len(CHECKS)
+    assert {check.grade for check in CHECKS} == {Grade.BRONZE, Grade.SILVER, Grade.GOLD}
+    assert [check.grade for check in CHECKS] == sorted(check.grade for check in CHECKS)
+    for check in CHECKS:
+        assert callable(_function(check.name))
+        assert check.promise
+        assert check.why
+
+
+# ── showing ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_finding_is_shown_with_who_what_why_and_what_to_do() -> None:
+    [outcome] = [one for one in graded({"purity": PROBLEM}).outcomes if one.check.name == "purity"]
+    text = "\n".join(report.lines(outcome))
+    for part in (
+        "✗",
+        "purity",
+        "1 thing to mend",
+        str(PROBLEM.who),
+        PROBLEM.problem,
+        PROBLEM.hint,
+        outcome.check.why,
+    ):
+        assert part in text
+
+
+def test_the_verdict_names_what_the_next_grade_takes() -> None:
+    told = "\n".join(report.verdict(graded({"kills": PROBLEM, "docs": PROBLEM}), Grade.GOLD))
+    assert "blog 1.0: BRONZE" in told
+    assert "For gold: kills, docs." in told
+    assert "below gold" in told
+
+
+def test_json_has_every_check_with_its_findings() -> None:
+    said: dict[str, Any] = json.loads(json.dumps(report.as_json(graded({"docs": PROBLEM}), Grade.GOLD)))
+    assert (said["grade"], said["ok"], said["at_least"]) == ("silver", False, "gold")
+    [docs] = [check for check in said["checks"] if check["name"] == "docs"]
+    assert docs["findings"] == [{"who": PROBLEM.who, "problem": PROBLEM.problem, "hint": PROBLEM.hint}]
+    assert len(said["checks"]) == len(CHECKS)
+
+
+@pytest.mark.parametrize("grade", Grade)
+def test_a_badge_is_one_picture_that_says_its_grade_without_anything_from_elsewhere(grade: Grade) -> None:
+    text = badge.svg(grade, "0.1 <beta>")
+    root = ElementTree.fromstring(text)  # noqa: S314  # our own picture
+    assert root.attrib["aria-label"] == f"platform-core 0.1 <beta>: {grade.label}"
+    for part in ("href", "<script", "@import", "<image"):
+        assert part not in text
+
+
+# ── events ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sold(Event):
+    """Somebody has bought something."""
+
+    wire_name: ClassVar[str] = "shop.sold"
+
+    user_id: UUID
+    basket_id: UUID
+    email: str
+    at: datetime
+    notes: list[str]
+    price: int | None
+    left: int = 3
+
+
+def test_an_event_is_invented_about_what_is_there() -> None:
+    somebody = new_id()
+    event = imagined(Sold, {"user_id": str(somebody)})
+    assert (event.user_id, event.email, event.notes, event.left) == (somebody, "somebody@example.com", [], 3)
+
+
+def test_an_event_that_nobody_can_invent_says_which_field() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Odd(Event):
+        wire_name: ClassVar[str] = "shop.odd"
+        thing: Version
+
+    with pytest.raises(Unimaginable, match="thing is a"):
+        imagined(Odd, {})
+
+
+# ── one module, apart from everything ────────────────────────────────────────────────────────────
+
+
+def test_a_spy_is_found_out_and_nothing_of_it_stays() -> None:
+    """What is read and imported only, which needs no servers."""
+    before = sorted(SAMPLES.joinpath("spy").rglob("*"))
+    command = [
+        sys.executable,
+        "-m",
+        "platform_core",
+        "modules",
+        "check",
+        "--conformance",
+        str(SAMPLES / "spy"),
+    ]
+    parts = ["--part", "quiet_import", "--part", "boundaries", "--json"]
+    done = subprocess.run([*command, *parts], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["grade"], said["ok"], said["beside"]) == (None, False, ["user_management"])
+    told = {
+        check["name"]: " ".join(f"{one['who']}: {one['problem']}" for one in check["findings"])
+        for check in said["checks"]
+    }
+    assert "an internal of user_management" in told["boundaries"]
+    assert "spy/infrastructure.py:" in told["boundaries"]
+    assert "platform_core._pools, the kernel's own" in told["boundaries"]
+    for effect in ("it writes the file spy.log", "it prints: the spy is here", "it changes running threads"):
+        assert effect in told["quiet_import"]
+    assert sorted(SAMPLES.joinpath("spy").rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import os\nos._exit(3)\n", "it ended its own process (exit code 3)"),
+        ("import time\ntime.sleep(600)\n", "it was not through after 5 s: it hangs"),
+        ("raise SystemExit(3)\n", "it cannot be imported: SystemExit: 3"),
+    ],
+    ids=["exits", "hangs", "raises"],
+)
+def test_a_module_that_takes_its_process_along_fails_that_check_and_nothing_else(
+    tmp_path: Path, code: str, said: str
+) -> None:
+    package = tmp_path / "src" / "rogue"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(code)
+    (package / "plugin.toml").write_text('title = "Rogue"\n')
+    (package / "plugin.py").touch()
+    (tmp_path / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        '[project]\nname = "platform-plugin-rogue"\nversion = "1"\ndependencies = ["platform-core"]\n'
+        '[project.entry-points."platform_core.plugins"]\nrogue = "rogue.plugin"\n'
+        '[tool.hatch.build.targets.wheel]\npackages = ["src/rogue"]\n'
+    )
+    seconds = 5 if "hangs" in said else 120
+    with prepared(tmp_path) as bench:
+        findings, _ = made("quiet_import", bench.subject, bench, {}, seconds)
+    assert said in " ".join(finding.problem for finding in findings)
+
+
+def test_what_is_no_module_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(OperationError, match="has no pyproject"), prepared(tmp_path):
+        pass
+    with pytest.raises(OperationError, match="There is nothing at"), prepared(tmp_path / "nowhere.whl"):
+        pass

@@ -1,0 +1,7 @@
+from pydantic import BaseModel
+
+
+class SpySettings(BaseModel):
+    """Nobody says what they are for."""
+
+    target: str = "everybody"
