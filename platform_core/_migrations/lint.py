@@ -41,6 +41,12 @@ _SQL: Final = (
 )
 
 
+_OWNER: Final = re.compile(
+    r"\b(?:CREATE|ALTER|DROP|TRUNCATE)\s+TABLE\s+(?:IF\s+(?:NOT\s+)?EXISTS\s+)?\"?(\w+)\"?\s*\.", re.I
+)
+"""The schema in which a statement makes or changes a table."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One place in one revision."""
@@ -100,6 +106,7 @@ class _Check:
                 yield call.lineno, "mixed", ""
             if _is_op(call):
                 yield from self._operation(call)
+                yield from self._elsewhere(call)
             yield from self._references(call)
 
     def _operation(self, call: ast.Call) -> Iterator[_Place]:
@@ -114,6 +121,14 @@ class _Check:
             yield from self._alter_column(call)
         else:
             yield from self._index_or_constraint(call, name)
+
+    def _elsewhere(self, call: ast.Call) -> Iterator[_Place]:
+        """What is made or changed in another module's schema, which the migrator's rights would allow."""
+        schema = self._resolved(next((k.value for k in call.keywords if k.arg == "schema"), None))
+        statement = (self._text(call, 0) or "") if _name(call) == "execute" else ""
+        named = [schema] if schema is not None else _OWNER.findall(statement)
+        if any(name not in self._schemas for name in named):
+            yield call.lineno, "foreign-schema", ""
 
     def _index_or_constraint(self, call: ast.Call, name: str) -> Iterator[_Place]:
         table = self._text(call, 1, "source_table") or self._text(call, 9, "table_name") or ""

@@ -18,6 +18,7 @@ from uuid import UUID
 from xml.etree import ElementTree
 
 import pytest
+from click import unstyle
 from packaging.version import Version
 
 from platform_core import __version__
@@ -98,7 +99,7 @@ def test_a_finding_is_shown_with_who_what_why_and_what_to_do() -> None:
 
 
 def test_the_verdict_names_what_the_next_grade_takes() -> None:
-    told = "\n".join(report.verdict(graded({"kills": PROBLEM, "docs": PROBLEM}), Grade.GOLD))
+    told = unstyle("\n".join(report.verdict(graded({"kills": PROBLEM, "docs": PROBLEM}), Grade.GOLD)))
     assert "blog 1.0: BRONZE" in told
     assert "For gold: kills, docs." in told
     assert "below gold" in told

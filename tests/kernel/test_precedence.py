@@ -94,6 +94,12 @@ THEFTS = {
         "@hookimpl\ndef register_permissions():\n    return [Permission('vault:open', 'Mine')]",
         "victim and a_thief both declare the permission vault:open",
     ),
+    "a table": (
+        "from pathlib import Path\nimport sqlalchemy as sa\nMINE = sa.MetaData()\n"
+        "sa.Table('gold', MINE, sa.Column('id', sa.Uuid, primary_key=True), schema='victim')\n"
+        "@hookimpl\ndef register_migrations():\n    return Migrations(Path(__file__).parent, MINE)",
+        "its metadata has tables outside its schema: victim.gold",
+    ),
     "a hook": (
         PUBLISHES.format(name="a_thief"),
         "victim and a_thief both declare the hook vault_doors",

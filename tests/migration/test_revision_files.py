@@ -156,6 +156,8 @@ NEW = "op.create_table('things', sa.Column('id', sa.Uuid))"
     ("op.create_table('x', sa.Column('a', sa.Uuid, sa.ForeignKey('people.things.id')))", "foreign-schema"),
     ("op.create_table('x', sa.ForeignKeyConstraint(['a'], [f'{OTHER}.things.id']))", "foreign-schema"),
     ("op.execute('CREATE TABLE x (a uuid REFERENCES people.things (id))')", "foreign-schema"),
+    ("op.create_table('x', sa.Column('a', sa.Uuid), schema='people')", "foreign-schema"),
+    ("op.execute('CREATE TABLE IF NOT EXISTS people.x (a uuid)')", "foreign-schema"),
 ])  # fmt: skip
 def test_a_dangerous_operation_is_found(make_module: MakeModule, line: str, rule: str) -> None:
     module = make_module("alpha")

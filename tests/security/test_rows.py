@@ -15,6 +15,7 @@ PLACES = {
     "cli": "tests/cli",
     "accept": "tests/acceptance",
     "faults": "tests/faults",
+    "migration": "tests/migration",
 }
 TEXT = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 ROWS = {
