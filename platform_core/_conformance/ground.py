@@ -18,6 +18,7 @@ from platform_core.testing._servers import Addresses, OwnServers
 
 _PROCESS: Final = "main"
 _SETTINGS: Final = {
+    "PLATFORM_STARTUP_TIMEOUT_SECONDS": "60",  # a busy machine is no fault of the module's
     "PLATFORM_ADMIN_EMAIL": "admin@example.com",
     "PLATFORM_ADMIN_PASSWORD": "a long enough sentence",  # pragma: allowlist secret
 }

@@ -39,7 +39,7 @@ _EFFECTS: Final = {
     "os.chdir": "it changes the working directory",
     "sqlite3.connect": "it opens a database",
 }
-_SECONDS: Final = 60
+_SECONDS: Final = 240
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD)
 _HINT: Final = "do it in a service or a handler, which the platform starts; see register_services"
