@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Sequence
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from platform_core._conformance.subject import PEOPLE, Subject
 from platform_core._environment import environment
 from platform_core.declarations import Tier
 from platform_core.errors import StartupFailed
-from platform_core.testing._databases import Databases
-from platform_core.testing._platform import Factory, RunningPlatform
-from platform_core.testing._redis import emptied
-from platform_core.testing._servers import Addresses, OwnServers
+
+if TYPE_CHECKING:
+    from platform_core.testing._databases import Databases
+    from platform_core.testing._platform import RunningPlatform
+    from platform_core.testing._servers import Addresses
 
 _PROCESS: Final = "main"
 _SETTINGS: Final = {
@@ -45,6 +46,8 @@ class Ground:
     @functools.cached_property
     def addresses(self) -> Addresses:
         """Where the servers are."""
+        from platform_core.testing._servers import OwnServers
+
         source = environment()
         servers = OwnServers(source.get("TEST_DATABASE_URL"), source.get("TEST_REDIS_URL"))
         self._stack.callback(servers.close)
@@ -53,6 +56,8 @@ class Ground:
     @functools.cached_property
     def databases(self) -> Databases:
         """Makes empty databases."""
+        from platform_core.testing._databases import Databases
+
         databases = Databases(self.addresses, _PROCESS)
         self._stack.callback(databases.close)
         return databases
@@ -78,6 +83,10 @@ class Ground:
         Raises:
             StartupFailed: with this module it does not start, or starts without it.
         """
+        # here, because what is only read or imported needs none of it
+        from platform_core.testing._platform import Factory
+        from platform_core.testing._redis import emptied
+
         wanted = list(self._subject.modules if modules is None else modules)
         factory = Factory(
             databases=lambda: self.databases, redis_url=lambda: emptied(self.addresses.redis_url, _PROCESS)
