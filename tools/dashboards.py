@@ -91,7 +91,7 @@ OVERVIEW = [
         alarm=1,
     ),
     Panel(
-        "Sagas that wait for somebody",
+        "Sagas that wait",
         [("waiting", 'sum(platform_sagas_open{$scope,status="needs_attention"}) or vector(0)')],
         kind="stat",
         width=4,

@@ -28,7 +28,9 @@ CHOSEN: Final = {"namespace": ".*", "component": ".*", "module": ".*"}
 
 COLUMN, ROW, GAP, TOP = 50, 27, 8, 58
 SHOWN_COUNT: Final = 8
-"""Lines of a panel that get a colour and a name; Grafana shows more, in a list that scrolls."""
+"""Lines of a panel that get a colour and a name, where they fit; Grafana shows more, in a list that scrolls."""
+LEGEND_ROWS: Final = 3
+POINTS_COUNT: Final = 150
 
 STYLE: Final = (
     "text{font:11px system-ui,sans-serif;fill:#1f2328}.b{font-weight:600;font-size:12px}"
@@ -79,6 +81,11 @@ class Prometheus:
     end: float
     scrape_seconds: float
 
+    @property
+    def step_seconds(self) -> float:
+        """From one point of a line to the next."""
+        return max(self.scrape_seconds, (self.end - self.start) / POINTS_COUNT)
+
     def lines(self, panel: Mapping[str, Any]) -> list[Line]:
         """Return what a panel's queries say, the highest first."""
         found = [line for target in panel["targets"] for line in self._of(target)]
@@ -97,8 +104,7 @@ class Prometheus:
         return re.sub(r"\$(\w+)", lambda name: chosen[name[1]], expression)
 
     def _ask(self, query: str) -> Any:
-        step = max(self.scrape_seconds, (self.end - self.start) / 300)
-        asked = {"query": query, "start": self.start, "end": self.end, "step": step}
+        asked = {"query": query, "start": self.start, "end": self.end, "step": self.step_seconds}
         address = f"{self.url}/api/v1/query_range?{urllib.parse.urlencode(asked)}"
         with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310  # the address that was given
             return json.loads(answer.read())["data"]
@@ -128,11 +134,11 @@ UNITS: Final[Mapping[str, Callable[[float], str]]] = {
 }
 
 
-def _ticks(highest: float) -> list[float]:
-    """Return round numbers from 0 to just above the highest."""
-    rough = highest / 3
+def _ticks(highest: float, unit: float) -> list[float]:
+    """Return numbers from 0 to just above the highest, round in the unit that people read."""
+    rough = highest / unit / 3
     size = 10.0 ** math.floor(math.log10(rough))
-    step = next(step * size for step in (1, 2, 5, 10) if step * size >= rough)
+    step = next(step * size for step in (1, 2, 5, 10) if step * size >= rough) * unit
     return [step * number for number in range(math.ceil(highest / step - 1e-9) + 1)]
 
 
@@ -186,6 +192,27 @@ def _nothing(panel: Mapping[str, Any]) -> str:
     return escape(panel.get("description") or "it did not happen")
 
 
+@dataclass(frozen=True)
+class Plot:
+    """The rectangle that curves are drawn in, and what its edges stand for."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+    highest: float
+    start: float
+    end: float
+
+    def across(self, moment: float) -> float:
+        """Return where a moment is."""
+        return self.left + (moment - self.start) / (self.end - self.start) * (self.right - self.left)
+
+    def up(self, value: float) -> float:
+        """Return where a value is."""
+        return self.bottom - value / self.highest * (self.bottom - self.top)
+
+
 def _curves(
     lines: Sequence[Line],
     shown: Callable[[float], str],
@@ -193,70 +220,91 @@ def _curves(
     size: tuple[float, float],
     prometheus: Prometheus,
 ) -> Iterator[str]:
-    named = lines[:SHOWN_COUNT]
-    legend = list(_legend(named, len(lines) - len(named), size, shown))
-    left, right, top = 62.0, size[0] - 10, 30.0
-    bottom = min((float(y) for y in re.findall(r'y="([\d.]+)"', "".join(legend))), default=size[1]) - 28
-    ticks = _ticks(max(max(value for _, value in line.points) for line in lines) or 1.0)
-
-    def across(moment: float) -> float:
-        return left + (moment - prometheus.start) / (prometheus.end - prometheus.start) * (right - left)
-
-    def up(value: float) -> float:
-        return bottom - value / ticks[-1] * (bottom - top)
-
-    for tick in ticks:
-        yield f'<line class="grid" x1="{left}" x2="{right:g}" y1="{up(tick):.1f}" y2="{up(tick):.1f}"/>'
-        yield f'<text class="soft" x="{left - 6}" y="{up(tick) + 4:.1f}" text-anchor="end">{escape(shown(tick))}</text>'
-    for share in (0.0, 0.5, 1.0):
-        moment = time.strftime(
-            "%H:%M", time.gmtime(prometheus.start + share * (prometheus.end - prometheus.start))
-        )
-        x, anchor = left + share * (right - left), ("start", "middle", "end")[round(share * 2)]
-        yield f'<text class="soft" x="{x:g}" y="{bottom + 14:.1f}" text-anchor="{anchor}">{moment}</text>'
-    if limit is not None and limit <= ticks[-1]:
-        yield f'<line class="limit" x1="{left}" x2="{right:g}" y1="{up(limit):.1f}" y2="{up(limit):.1f}"/>'
-    for line, colour in zip(named, COLOURS, strict=False):
+    rows = _rows(lines, size[0], shown)
+    highest = max(max(value for _, value in line.points) for line in lines) or 1.0
+    ticks = _ticks(highest, 2.0**20 if highest > 2**20 and shown is UNITS["bytes"] else 1.0)
+    bottom = size[1] - 24.0 - len(rows) * 15
+    plot = Plot(62.0, size[0] - 10, 30.0, bottom, ticks[-1], prometheus.start, prometheus.end)
+    yield from _grid(plot, ticks, shown)
+    if limit is not None and limit <= plot.highest:
+        yield _level("limit", plot, limit)
+    named_count = sum(1 for row in rows for _, _, colour in row if colour)
+    for line, colour in zip(lines[:named_count], COLOURS, strict=False):
         for piece in _pieces(line.points, prometheus):
-            path = " ".join(f"{across(moment):.1f},{up(value):.1f}" for moment, value in piece)
+            path = " ".join(f"{plot.across(moment):.1f},{plot.up(value):.1f}" for moment, value in piece)
             yield f'<polyline stroke="{colour}" points="{path}"/>'
-    yield from legend
+    yield from _legend(rows, size[1])
+
+
+def _grid(plot: Plot, ticks: Sequence[float], shown: Callable[[float], str]) -> Iterator[str]:
+    for tick in ticks:
+        yield _level("grid", plot, tick)
+        place = f'x="{plot.left - 6}" y="{plot.up(tick) + 4:.1f}" text-anchor="end"'
+        yield f'<text class="soft" {place}>{escape(shown(tick))}</text>'
+    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
+        moment = plot.start + share * (plot.end - plot.start)
+        place = f'x="{plot.across(moment):.1f}" y="{plot.bottom + 14:.1f}" text-anchor="{anchor}"'
+        yield f'<text class="soft" {place}>{time.strftime("%H:%M", time.gmtime(moment))}</text>'
+
+
+def _level(kind: str, plot: Plot, value: float) -> str:
+    y = f"{plot.up(value):.1f}"
+    return f'<line class="{kind}" x1="{plot.left:g}" x2="{plot.right:g}" y1="{y}" y2="{y}"/>'
 
 
 def _pieces(points: Sequence[Point], prometheus: Prometheus) -> Iterator[list[Point]]:
     """Yield a line in pieces, parted where nothing was seen for a while: a process was down."""
-    step = max(prometheus.scrape_seconds, (prometheus.end - prometheus.start) / 300)
     piece: list[Point] = []
     for point in points:
-        if piece and point[0] - piece[-1][0] > step * 1.5:
+        if piece and point[0] - piece[-1][0] > prometheus.step_seconds * 1.5:
             yield piece
             piece = []
         piece.append(point)
     yield piece
 
 
-def _legend(
-    lines: Sequence[Line], more_count: int, size: tuple[float, float], shown: Callable[[float], str]
-) -> Iterator[str]:
-    """Yield names and latest values, in as many rows as they take, above the lower edge."""
-    entries = [(f"{line.name or 'value'}  {shown(line.last)}", COLOURS[i]) for i, line in enumerate(lines)]
-    if more_count:
-        entries.append((f"and {more_count} more", ""))
-    rows: list[list[tuple[float, str, str]]] = [[]]
-    x = 12.0
-    for text, colour in entries:
-        wide = len(text) * 5.6 + 26
-        if rows[-1] and x + wide > size[0]:
-            rows.append([])
-            x = 12.0
-        rows[-1].append((x, text, colour))
-        x += wide
+Entry = tuple[float, str, str]
+"""Of a legend: where it begins, what it says, its colour."""
+
+
+def _rows(lines: Sequence[Line], width: float, shown: Callable[[float], str]) -> list[list[Entry]]:
+    """Return names and latest values in rows, for as many lines as fit."""
+    rows: list[list[Entry]] = []
+    for count in range(min(len(lines), SHOWN_COUNT), 0, -1):
+        entries = [
+            (f"{line.name or 'value'}  {shown(line.last)}", colour)
+            for line, colour in zip(lines[:count], COLOURS, strict=False)
+        ]
+        if count < len(lines):
+            entries.append((f"and {len(lines) - count} more", ""))
+        rows = _broken(entries, width)
+        if len(rows) <= LEGEND_ROWS:
+            break
+    return rows
+
+
+def _legend(rows: Sequence[Sequence[Entry]], height: float) -> Iterator[str]:
+    """Yield the rows above the lower edge."""
     for number, row in enumerate(rows):
-        y = size[1] - 10 - (len(rows) - 1 - number) * 15
+        y = height - 10 - (len(rows) - 1 - number) * 15
         for x, text, colour in row:
             if colour:
                 yield f'<circle cx="{x:g}" cy="{y - 4:g}" r="3.5" fill="{colour}"/>'
             yield f'<text class="soft" x="{x + 8:g}" y="{y:g}">{escape(text)}</text>'
+
+
+def _broken(entries: Sequence[tuple[str, str]], width: float) -> list[list[Entry]]:
+    """Break a list of texts into rows."""
+    rows: list[list[Entry]] = [[]]
+    x = 12.0
+    for text, colour in entries:
+        wide = len(text) * 5.7 + 26
+        if rows[-1] and x + wide > width:
+            rows.append([])
+            x = 12.0
+        rows[-1].append((x, text, colour))
+        x += wide
+    return rows
 
 
 def main() -> int:

@@ -188,6 +188,7 @@ def _build(home: Path, python: str, more: Mapping[str, str], stack: contextlib.E
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_BSP_SCHEDULE_DELAY": "500",
         "PLATFORM_DATABASE_POOL_SIZE": "8",
+        "PLATFORM_STARTUP_TIMEOUT_SECONDS": "120",  # machines that run other things besides take their time
         # all clients of these tests come from one address
         "PLATFORM_RATE_LIMIT_ANONYMOUS": "100000/minute",
         "PLATFORM_RATE_LIMIT_USER": "100000/minute",
