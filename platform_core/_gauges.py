@@ -8,7 +8,7 @@ adding up what all processes report gives the truth.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final, LiteralString
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -28,7 +28,12 @@ _BACKLOG: Final[LiteralString] = (
     "SELECT 'due' AS what, module, NULL AS status, count(*) AS count,"  # noqa: S608  # constants
     " extract(epoch FROM clock_timestamp() - min(available_at))::float8 AS oldest"
     " FROM (SELECT split_part(handler, '.', 1) AS module, available_at FROM platform.deliveries"
-    f" WHERE status = 'pending' AND available_at <= clock_timestamp() LIMIT {_MOST_COUNTED}) due GROUP BY module"
+    " WHERE status = 'pending' AND available_at <= clock_timestamp()"
+    f" AND split_part(handler, '.', 1) <> ALL (%(resting)s) LIMIT {_MOST_COUNTED}) due GROUP BY module"
+    " UNION ALL SELECT 'resting', module, NULL, count(*), NULL"
+    " FROM (SELECT split_part(handler, '.', 1) AS module FROM platform.deliveries"
+    f" WHERE status = 'pending' AND split_part(handler, '.', 1) = ANY (%(resting)s) LIMIT {_MOST_COUNTED}) resting"
+    " GROUP BY module"
     " UNION ALL SELECT 'aside', module, status, count(*), NULL"
     " FROM (SELECT split_part(handler, '.', 1) AS module, status FROM platform.deliveries"
     f" WHERE status IN ('dead', 'parked') LIMIT {_MOST_COUNTED}) aside GROUP BY module, status"
@@ -84,25 +89,30 @@ class Backlog(Collector):
     """
     What waits, has failed for good, or needs somebody.
 
+    What waits for a module that is switched off is no lag: nobody is to work it off, so it is a series of its own.
+
     Args:
         pool: the kernel's for claims, whose connections walk along indexes whatever the statistics say.
+        resting: modules whose deliveries nobody takes at the moment.
     """
 
-    def __init__(self, pool: Callable[[], Pool]) -> None:
-        self._pool = pool
+    def __init__(self, pool: Callable[[], Pool], resting: Collection[str] = ()) -> None:
+        self._pool, self._resting = pool, resting
         self._seen_at = 0.0
         self._rows: Sequence[dict[str, Any]] = ()
 
     async def look(self) -> None:
         """Count; one statement."""
         async with self._pool().connect() as connection:
-            self._rows = await connection.fetch(_BACKLOG)
+            self._rows = await connection.fetch(_BACKLOG, {"resting": list(self._resting)})
         self._seen_at = time.monotonic()
 
     def collect(self) -> Iterable[Metric]:
         if not self._seen_at or time.monotonic() - self._seen_at > _STALE_SECONDS:
             return
-        rows: dict[str, list[dict[str, Any]]] = {"due": [], "aside": [], "saga": [], "unchained": []}
+        rows: dict[str, list[dict[str, Any]]] = {
+            what: [] for what in ("due", "resting", "aside", "saga", "unchained")
+        }
         for row in self._rows:
             rows[row["what"]].append(row)
         due = GaugeMetricFamily(
@@ -121,6 +131,14 @@ class Backlog(Collector):
             oldest.add_metric(("",), 0)
         yield due
         yield oldest
+        resting = GaugeMetricFamily(
+            "platform_deliveries_resting",
+            "Deliveries and jobs that wait for a module that is switched off.",
+            labels=("module",),
+        )
+        for row in rows["resting"]:
+            resting.add_metric((row["module"],), row["count"])
+        yield resting
         aside = GaugeMetricFamily(
             "platform_deliveries_set_aside",
             "Deliveries that are dead or parked.",

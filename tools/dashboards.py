@@ -193,6 +193,7 @@ MODULE = [
         "Waiting and set aside",
         [
             ("due", 'sum(platform_deliveries_due{$scope,module=~"$module"})'),
+            ("switched off", 'sum(platform_deliveries_resting{$scope,module=~"$module"})'),
             ("{{status}}", 'sum by (status) (platform_deliveries_set_aside{$scope,module=~"$module"})'),
         ],
         width=12,

@@ -59,6 +59,27 @@ async def test_what_waits_and_what_has_failed_is_counted_by_module(p: RunningPla
     assert (value(p, "platform_audit_unchained") or 0) > 0
 
 
+async def test_what_waits_for_a_module_that_is_off_is_no_lag(p: RunningPlatform) -> None:
+    resting = {"notification"}
+    backlog = Backlog(p.kernel.pools.claims, resting)
+    p.kernel.metrics.registry.register(backlog)
+    await p.deliver()
+    await p.sql(
+        "INSERT INTO platform.deliveries (id, handler, command, available_at)"
+        " SELECT platform.uuid7(), module || '.x', '{}', now() - interval '1 hour'"
+        " FROM unnest(ARRAY['notification', 'notification', 'user_management']) module"
+    )
+    await backlog.look()
+    assert value(p, "platform_deliveries_resting", module="notification") == 2
+    assert value(p, "platform_deliveries_due", module="notification") is None
+    assert value(p, "platform_deliveries_oldest_due_seconds", module="notification") is None
+    assert value(p, "platform_deliveries_due", module="user_management") == 1
+    resting.clear()  # it is on again, and what has waited is due
+    await backlog.look()
+    assert value(p, "platform_deliveries_resting", module="notification") is None
+    assert value(p, "platform_deliveries_due", module="notification") == 2
+
+
 async def test_what_was_counted_long_ago_is_not_told(
     p: RunningPlatform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
