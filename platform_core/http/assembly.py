@@ -9,7 +9,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -32,7 +31,7 @@ from platform_core.http.exchange import Bus
 from platform_core.http.gate import AuditDenied, Gatekeeper
 from platform_core.http.idempotency import IdempotencyKeys
 from platform_core.http.middleware import Shell
-from platform_core.http.openapi import openapi_document
+from platform_core.http.openapi import LiveDescription, openapi_document
 from platform_core.http.problems import Catalogue, respond
 from platform_core.http.routing import API_PREFIX, Policy
 from platform_core.http.traffic import Traffic
@@ -265,21 +264,15 @@ async def _told(request: Request, error: Exception) -> Response:
 
 def _add_documents(app: FastAPI, parts: HttpParts, routes: Sequence[BoundRoute]) -> None:
     catalogue = Catalogue((route.module, error) for route in routes for error in route.policy.raises)
-    document: dict[str, Any] = {}
-    written: list[bytes] = []
-
-    def describe() -> dict[str, Any]:
-        if not document:
-            document.update(openapi_document(parts.title, __version__, parts.modules, routes, API_PREFIX))
-        return document
-
-    app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way to replace the document
+    description = LiveDescription(
+        lambda off: openapi_document(parts.title, __version__, parts.modules, routes, API_PREFIX, off=off),
+        parts.off,
+    )
+    app.openapi = description.document  # type: ignore[method-assign]  # FastAPI's documented way to replace the document
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> Response:
-        if not written:
-            written.append(orjson.dumps(describe()))
-        return Response(written[0], media_type="application/json")
+        return Response(description.written(), media_type="application/json")
 
     @app.get("/problems/{slug}", include_in_schema=False)
     async def problem(slug: str, request: Request) -> Response:

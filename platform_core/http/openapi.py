@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
 from fastapi import APIRouter
 from fastapi.openapi.utils import get_openapi
 
@@ -35,13 +36,50 @@ from platform_core.http.problems import (
 if TYPE_CHECKING:
     from platform_core.http.assembly import ModuleRoutes
 
-__all__ = ["openapi_document"]
+__all__ = ["LiveDescription", "openapi_document"]
 
 Json = dict[str, Any]
 
+_GONE: Final = 404
+
+
+class LiveDescription:
+    """
+    The document as it holds now: made when somebody asks, and again when modules have been switched since.
+
+    Args:
+        describe: makes it, without what is switched off.
+        off: module → 404 or 503; it changes while this lives.
+    """
+
+    def __init__(self, describe: Callable[[Mapping[str, int]], Json], off: Mapping[str, int]) -> None:
+        self._describe, self._off = describe, off
+        self._made: tuple[Mapping[str, int], Json, bytes] | None = None
+
+    def document(self) -> Json:
+        """Return it as data."""
+        return self._current()[1]
+
+    def written(self) -> bytes:
+        """Return it as JSON."""
+        return self._current()[2]
+
+    def _current(self) -> tuple[Mapping[str, int], Json, bytes]:
+        if self._made is None or self._made[0] != self._off:
+            off = dict(self._off)
+            document = self._describe(off)
+            self._made = (off, document, orjson.dumps(document))
+        return self._made
+
 
 def openapi_document(
-    title: str, version: str, modules: Sequence[ModuleRoutes], routes: Sequence[BoundRoute], prefix: str
+    title: str,
+    version: str,
+    modules: Sequence[ModuleRoutes],
+    routes: Sequence[BoundRoute],
+    prefix: str,
+    *,
+    off: Mapping[str, int] | None = None,
 ) -> Json:
     """
     Return the OpenAPI 3.1 document.
@@ -50,7 +88,12 @@ def openapi_document(
         modules: one tag each.
         routes: the same routes, bound.
         prefix: what the modules' own paths are mounted below.
+        off: modules that are switched off, and what their routes answer: those that answer 404 are left out, those
+            that come back are marked.
     """
+    off = off or {}
+    modules = [offered for offered in modules if off.get(offered.module) != _GONE]
+    routes = [route for route in routes if off.get(route.module) != _GONE]
     whole = APIRouter()
     for offered in modules:
         for router in offered.routers:
@@ -61,7 +104,10 @@ def openapi_document(
         version=version,
         description=_DESCRIPTION,
         routes=whole.routes,
-        tags=[{"name": offered.module, "description": offered.title} for offered in modules],
+        tags=[
+            {"name": offered.module, "description": offered.title + _OFF * (offered.module in off)}
+            for offered in modules
+        ],
     )
     components = document.setdefault("components", {})
     for kind, entries in _COMPONENTS.items():
@@ -71,6 +117,8 @@ def openapi_document(
     for identifier, route, operation in _operations(document, routes):
         operation["operationId"] = identifier
         _complete(operation, route)
+        if route.module in off:
+            operation["x-switched-off"] = True
     return document
 
 
@@ -193,6 +241,8 @@ def _refusal(status: int, problems: Iterable[tuple[str, str]]) -> Json:
 def _headers(names: Iterable[str]) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
+
+_OFF: Final = " (switched off at the moment)"
 
 _DESCRIPTION: Final = """\
 Errors are `application/problem+json` (RFC 9457); the address in `type` explains each. Lists take `limit` and `cursor`,

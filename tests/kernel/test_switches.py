@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from ledger.application import Deposit, OpenAccount
@@ -55,6 +56,28 @@ async def test_its_routes_answer_503_or_404_as_was_chosen_and_come_back(school: 
     assert (await school.client.get("/api/v1/courses")).status_code == 401  # everybody else serves
     await switched(school, EnableModule(module="orders"))
     assert (await school.client.get(path)).status_code == 401
+
+
+async def test_the_description_of_the_api_says_what_holds_now(school: RunningPlatform) -> None:
+    async def described() -> tuple[dict[str, Any], set[str]]:
+        document = (await school.client.get("/openapi.json")).json()
+        return document["paths"], {tag["description"] for tag in document["tags"]}
+
+    before, _ = await described()
+    assert {"/api/v1/orders", "/api/v1/courses"} <= before.keys()
+    await switched(school, DisableModule(module="orders"))
+    paths, tags = await described()
+    marked = [path for path, methods in paths.items() if any("x-switched-off" in m for m in methods.values())]
+    assert marked
+    assert all(path.startswith("/api/v1/orders") for path in marked)
+    assert "Orders (switched off at the moment)" in tags
+    await switched(school, EnableModule(module="orders"))
+    await switched(school, DisableModule(module="orders", answer=404))
+    paths, tags = await described()
+    assert not [path for path in paths if path.startswith("/api/v1/orders")]
+    assert not [tag for tag in tags if "Orders" in tag]
+    await switched(school, EnableModule(module="orders"))
+    assert (await described())[0] == before
 
 
 async def test_what_is_its_waits_in_order_with_all_its_attempts_and_is_worked_off(p: RunningPlatform) -> None:
