@@ -27,6 +27,9 @@ Raw = psycopg.AsyncConnection[Any]
 Watch = Callable[[str, Sequence[Any]], None]
 """Is told of each statement and its values."""
 
+Denied = Callable[[psycopg.errors.InsufficientPrivilege], Exception]
+"""Says whose it is that a statement reached for, and who did."""
+
 
 class PoolExhausted(Exception):
     """Every connection was in use for too long."""
@@ -35,10 +38,10 @@ class PoolExhausted(Exception):
 class Connection:
     """One connection, lent by a pool."""
 
-    __slots__ = ("_poll", "_watch", "raw")
+    __slots__ = ("_denied", "_poll", "_watch", "raw")
 
-    def __init__(self, raw: Raw, watch: Watch) -> None:
-        self.raw, self._watch = raw, watch
+    def __init__(self, raw: Raw, watch: Watch, *, denied: Denied) -> None:
+        self.raw, self._watch, self._denied = raw, watch, denied
         self._poll = select.poll()
         self._poll.register(raw.fileno(), select.POLLIN)
 
@@ -63,7 +66,10 @@ class Connection:
         given = ordered(names, values)
         self._watch(text, given)
         cursor = AsyncRawCursor(self.raw, row_factory=tuple_row)
-        await cursor.execute(text, given)
+        try:
+            await cursor.execute(text, given)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise self._denied(error) from error
         return cursor
 
     @property
@@ -77,8 +83,8 @@ class TracedConnection(Connection):
 
     __slots__ = ("_name",)
 
-    def __init__(self, raw: Raw, watch: Watch, *, name: str) -> None:
-        super().__init__(raw, watch)
+    def __init__(self, raw: Raw, watch: Watch, *, denied: Denied, name: str) -> None:
+        super().__init__(raw, watch, denied=denied)
         self._name = name
 
     async def _execute(self, sql: str, values: Values) -> AsyncRawCursor[Any]:
@@ -114,7 +120,7 @@ class Pool:
         size: int,
         timeout_seconds: float,
         watch: Watch,
-        kind: Callable[[Raw, Watch], Connection] = Connection,
+        kind: Callable[[Raw, Watch], Connection],
     ) -> None:
         self._connect, self._timeout_seconds, self._watch = connect, timeout_seconds, watch
         self.size, self._kind = size, kind

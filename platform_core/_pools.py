@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from platform_core import tracing
 from platform_core._pool import Connection, Pool, PoolExhausted, TracedConnection
 from platform_core.context import Context
-from platform_core.errors import Unavailable
+from platform_core.errors import ForeignTable, Unavailable
 from platform_core.settings import KernelSettings
 
 KERNEL = "platform"
@@ -166,6 +166,8 @@ class Pools:
                 keepalives_idle=30,
             )
 
+        denied = functools.partial(self._denied, key.module)
+
         def watch(sql: str, values: Sequence[Any]) -> None:
             for watcher in self.watchers:
                 watcher(key.module, key.purpose, sql, values)
@@ -175,10 +177,16 @@ class Pools:
             size=settings.database_pool_size,
             timeout_seconds=settings.database_pool_timeout_seconds,
             watch=watch,
-            kind=functools.partial(TracedConnection, name=f"sql {key.module}")
+            kind=functools.partial(TracedConnection, denied=denied, name=f"sql {key.module}")
             if tracing.is_on()
-            else Connection,
+            else functools.partial(Connection, denied=denied),
         )
+
+    def _denied(self, module: str, error: psycopg.errors.InsufficientPrivilege) -> ForeignTable:
+        said = error.diag.message_primary or str(error)
+        named = {word.strip("\"'«»„“”.") for word in said.split()}  # in whatever language the server speaks
+        owner = next((other for other in self.roles if other in named and other != module), KERNEL)
+        return ForeignTable(module, "the kernel" if owner == KERNEL else owner, said)
 
     def _options(self, key: _Key) -> str:
         timeout = int(self._settings.database_statement_timeout_seconds * 1000)

@@ -11,6 +11,7 @@ PlatformError
 │    ├─ UnknownHook · HookFailed · MissingService · ForbiddenInteraction · NameCollision
 │    └─ InvalidSettings
 ├─ StartupFailed            (ExceptionGroup) all of the above at once
+├─ ForeignTable             a statement reached for another module's tables; PostgreSQL refused it
 └─ OperationError           an operator's action could not be done
      └─ MigrationFailed · SeedFailed · LeaseLost · Unparsable
 """
@@ -233,6 +234,25 @@ class StartupFailed(ExceptionGroup[StartupError]):
     def __str__(self) -> str:
         lines = [self.message, *(f"  • {cause}" for cause in self.causes())]
         return "\n".join(lines)
+
+
+class ForeignTable(PlatformError):
+    """
+    A statement reached for what another module stores, and PostgreSQL refused it.
+
+    It is a mistake in the module's code and nothing that a client could do better.
+
+    Args:
+        module: whose code it was.
+        owner: whose table it is.
+        said: PostgreSQL's words.
+    """
+
+    def __init__(self, module: str, owner: str, said: str) -> None:
+        super().__init__(
+            f"The module {module} reached for tables of {owner}, and PostgreSQL refused: {said}. A module reads and"
+            f" writes its own schema only; ask {owner} through what it publishes."
+        )
 
 
 class OperationError(PlatformError):

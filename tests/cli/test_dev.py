@@ -11,6 +11,7 @@ import socket
 import stat
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -253,6 +254,54 @@ async def block() -> str:
 def register_routes():
     return [router]
 """
+
+
+SNOOP = """
+from dataclasses import dataclass
+from sqlalchemy import text
+from platform_core import hookimpl
+from platform_core.db import Reads
+from platform_core.declarations import Services
+from platform_core.domain import Query
+from platform_core.http import Ask, Router
+
+@dataclass(frozen=True, kw_only=True)
+class Look(Query[str]): ...
+
+async def look(query: Look, reads: Reads) -> str:
+    return str(await reads.all(text("SELECT email FROM user_management.users")))
+
+router = Router()
+
+@router.get("/snoop", public=True)
+async def snoop(ask: Ask) -> str:
+    return await ask(Look())
+
+@hookimpl
+def register_services():
+    return Services(queries={Look: look})
+
+@hookimpl
+def register_routes():
+    return [router]
+"""
+
+
+def test_a_module_that_reads_anothers_table_is_denied_and_the_terminal_names_both(
+    dev: Dev, home: Path, tmp_path: Path
+) -> None:
+    plugin = PluginSource(
+        name="snoop", files={"plugin.py": SNOOP}, manifest='title = "S"\npaths = ["/snoop"]\n'
+    )
+    with plugins_installed(plugin, into=tmp_path / "plugins") as paths:
+        path = {"PYTHONPATH": ":".join(map(str, paths))}
+        with dev(home, "--modules", "snoop,user_management", **path) as process:
+            with pytest.raises(urllib.error.HTTPError, match="500"):
+                get(f"{api(process)}/api/v1/snoop")
+            process.wait_for_line(
+                r"The module snoop reached for tables of user_management, and PostgreSQL refused"
+            )
+            assert process.terminate() == 0
 
 
 def test_who_holds_everything_up_is_told_and_keeps_the_process(dev: Dev, home: Path, tmp_path: Path) -> None:

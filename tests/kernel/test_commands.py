@@ -21,12 +21,12 @@ from ledger.contracts import AccountOpened, Deposited
 from ledger.domain import InsufficientFunds, OwnerTaken, WrongPin
 from sqlalchemy import column, select, text
 
-from platform_core._uow import SqlUnitOfWork
+from platform_core._uow import SqlUnitOfWork, Write
 from platform_core.context import Context
 from platform_core.domain import new_id
-from platform_core.errors import ConcurrentUpdate, NotFound, PlatformError
+from platform_core.errors import ConcurrentUpdate, ForeignTable, NotFound, PlatformError
 from platform_core.security import Principal
-from platform_core.testing import RunningPlatform
+from platform_core.testing import PlatformFactory, RunningPlatform
 
 
 async def test_a_command_stores_its_rows_events_and_deliveries(p: RunningPlatform) -> None:
@@ -190,8 +190,26 @@ async def test_a_message_that_nobody_handles_is_a_plain_error(platform, p: Runni
 async def test_a_module_cannot_touch_the_kernels_or_another_modules_tables(p: RunningPlatform) -> None:
     async with p.kernel.pools.commands("ledger").connect() as connection:
         for statement in ("DELETE FROM audit.audit_logs", "UPDATE audit.domain_events SET payload = '{}'"):
-            with pytest.raises(Exception, match="permission denied"):
+            with pytest.raises(ForeignTable, match="The module ledger reached for tables of the kernel"):
                 await connection.run(statement)
+
+
+async def test_who_reaches_for_whose_tables_is_told_for_reads_writes_and_units_of_work(
+    platform: PlatformFactory,
+) -> None:
+    told = (
+        "The module courses reached for tables of user_management, and PostgreSQL refused: permission denied"
+    )
+    async with platform(["user_management", "courses"]) as school:
+        with pytest.raises(ForeignTable, match=told):
+            await school.kernel.reads("courses").all(text("SELECT email FROM user_management.users"))
+        unit = SqlUnitOfWork(school.kernel.pools.commands("courses"), school.kernel.clock, Context())
+        with pytest.raises(ForeignTable, match=told):
+            await unit.fetch_all(text("SELECT 1 FROM user_management.users FOR UPDATE"))
+        unit.append(Write("DELETE FROM user_management.users", {}, None, ConcurrentUpdate))
+        with pytest.raises(ForeignTable, match=told):
+            await unit.commit()
+        await unit.close()
 
 
 async def test_of_two_that_wait_for_each_others_locks_one_is_a_conflict_and_not_a_defect(
