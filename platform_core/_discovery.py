@@ -22,7 +22,7 @@ from packaging.version import Version
 
 from platform_core import ENTRY_POINT_GROUP, __version__
 from platform_core._manifest import KERNEL, RESERVED_NAMES, Plugin, read_manifest
-from platform_core._pins import Pin, pins
+from platform_core._pins import Pin, pins, run_from_sources
 from platform_core.errors import (
     DuplicatePlugin,
     ForbiddenInteraction,
@@ -132,9 +132,12 @@ _FROZEN: Final = (
 
 def _check_pin(plugin: Plugin, pin: Pin | None, findings: Findings) -> None:
     """Refuse, before it is imported, what is not the version or not the files that were pinned."""
-    folder = _package_folder(plugin.name)
-    if pin is not None and (refusal := pin.refusal(plugin.version, folder)):
+    if pin is None:
+        return
+    if refusal := pin.refusal(plugin.version, _package_folder(plugin.name)):
         findings.add(IncompatibleVersion(plugin.name, refusal, _FROZEN), plugin)
+    elif pin.digest is not None:
+        run_from_sources(plugin.name)
 
 
 def _package_folder(package: str) -> Path | None:

@@ -13,9 +13,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
+from types import CodeType, ModuleType
+from typing import ClassVar
 
 _PIN = re.compile(r"(?P<name>[^=@\s]+)(?:==(?P<version>[^@\s]+))?(?:@sha256:(?P<digest>[0-9a-f]{64}))?")
 
@@ -64,11 +68,60 @@ def pins(entries: Iterable[str]) -> Mapping[str, Pin]:
 
 
 def digest_of(folder: Path) -> str:
-    """Return the SHA-256 over names and contents of a package's files; neither its place nor caches count."""
+    """
+    Return the SHA-256 over names and contents of a package's files; neither its place nor caches count.
+
+    Compiled code beside the sources is one of them, because Python imports that too; what lies in `__pycache__` is
+    none, because nothing of a pinned package is run from there (`run_from_sources`).
+    """
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
-        if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts:
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
-            digest.update(content)
+    for name, path in sorted(_files(folder)):
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
     return digest.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield a package's files, and what they are called in it."""
+    roots = {"": folder}
+    if folder.name == "platform_core" and not (folder / "_alembic").is_dir():
+        roots["_alembic/"] = (
+            folder.parent / "alembic"
+        )  # where the wheel puts what lies beside it in a checkout
+    for prefix, root in roots.items():
+        for path in root.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield f"{prefix}{path.relative_to(root).as_posix()}", path
+
+
+def run_from_sources(package: str) -> None:
+    """From now on compile what is imported of a package, instead of trusting a cache that nobody pinned."""
+    if _Pinned not in sys.meta_path:
+        sys.meta_path.insert(0, _Pinned)
+    _Pinned.packages.add(package)
+
+
+class _FromSource(SourceFileLoader):
+    """Reads the source, and neither reads nor writes `__pycache__`."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+class _Pinned:
+    """Finds what Python would find, and has it loaded from source where it belongs to a pinned package."""
+
+    packages: ClassVar[set[str]] = set()
+
+    @classmethod
+    def find_spec(
+        cls, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname.partition(".")[0] not in cls.packages:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and type(spec.loader) is SourceFileLoader:
+            spec.loader = _FromSource(spec.loader.name, spec.loader.path)
+        return spec

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import py_compile
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +102,28 @@ def test_a_digest_does_not_depend_on_caches_or_on_where_a_package_lies(tmp_path:
     assert here == there
     (tmp_path / "here" / "blog" / "plugin.toml").write_text("")
     assert digest_of(tmp_path / "here" / "blog") != here
+
+
+def test_compiled_code_that_nobody_pinned_is_never_run(
+    cli: CommandLine, tmp_path: Path, marker: Path
+) -> None:
+    source = PluginSource(name="blog", manifest='title = "Blog"\n', files={"plugin.py": "x = 1\n"})
+    with plugins_installed(source, into=tmp_path / "p") as paths:
+        environment = {"PYTHONPATH": ":".join(map(str, paths)), "PLATFORM_MODULES": "blog"}
+        frozen = ",".join(cli("modules", "freeze", env=environment).out.split())
+        plugin, evil = tmp_path / "p" / "blog" / "plugin.py", tmp_path / "evil.py"
+        evil.write_text(MARKED.format(marker=str(marker)))
+        # unchecked: Python takes it for the source's without looking (PEP 552)
+        unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
+        cache = importlib.util.cache_from_source(str(plugin))
+        py_compile.compile(str(evil), cache, doraise=True, invalidation_mode=unchecked)
+        pinned = {**environment, "PLATFORM_MODULES": frozen}
+        assert cli("modules", "check", env=pinned).code == 0
+        assert not marker.exists()
+        assert cli("modules", "check", env=environment).code == 0
+        assert marker.exists()  # so the trap works, where nothing is pinned
+        shutil.copy(cache, plugin.with_name("hidden.pyc"))  # Python would import it like a source
+        assert "its files are not those of" in cli("modules", "check", env=pinned).out
 
 
 def test_an_entry_is_a_name_a_version_or_a_version_and_its_files() -> None:
