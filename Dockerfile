@@ -3,7 +3,10 @@
 #
 #   docker build -t platform-core:local .
 #   docker build --build-arg MODULES=user_management,notification .
-#   docker build --build-arg REQUIREMENTS=plugins/modules.txt .      a frozen set: names, versions, hashes
+#   docker build --build-arg MODULES_FILE=deploy/modules.txt .       a frozen set: names, versions, hashes
+#   docker build --build-arg REQUIREMENTS=deploy/requirements.txt .  every package from an index, with its hash
+#
+# `platform modules freeze` writes a frozen set; each image has the one that it is: docker run … modules freeze
 
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
@@ -14,6 +17,10 @@ FROM ${PYTHON_IMAGE} AS build
 ARG MODULES=""
 # Extras of platform-core: traces that leave the process, files in S3.
 ARG EXTRAS="otlp,s3"
+# What `platform modules freeze` has printed, in the build context. Exactly that is installed, from this checkout and from
+# the wheels below deploy/wheels, by `platform modules sync`; the build fails where it cannot be had, and what runs
+# refuses everything else.
+ARG MODULES_FILE=""
 # A requirements file of the build context, with hashes; then nothing of this checkout is installed.
 ARG REQUIREMENTS=""
 ARG SBOM_TOOL="cyclonedx-bom>=7.5,<8"
@@ -27,6 +34,12 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     wanted=(); install() { /opt/tools/bin/pip --python /opt/platform/bin/python --disable-pip-version-check install "$@"; }; \
     if [ -n "$REQUIREMENTS" ]; then \
         install --require-hashes --requirement "$REQUIREMENTS"; \
+    elif [ -n "$MODULES_FILE" ]; then \
+        install --constraint constraints.txt "./[$EXTRAS]"; \
+        /opt/tools/bin/pip --disable-pip-version-check wheel --no-deps --wheel-dir /opt/wheels plugins/*/; \
+        find deploy/wheels -name '*.whl' -exec cp {} /opt/wheels \; 2>/dev/null || true; \
+        PATH=/opt/tools/bin:$PATH PIP_CONSTRAINT=constraints.txt \
+            /opt/platform/bin/platform modules sync "$MODULES_FILE" --find-links /opt/wheels; \
     else \
         for folder in plugins/*/; do \
             name=$(basename "$folder"); \
@@ -39,6 +52,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     fi
 # A set that cannot start is not built. Then the list of what is in it, for whoever audits the image.
 RUN --mount=type=cache,target=/root/.cache/pip \
+    if [ -n "$MODULES_FILE" ]; then \
+        cp "$MODULES_FILE" /opt/platform/modules.txt; export PLATFORM_MODULES_FILE=/opt/platform/modules.txt; \
+    fi; \
     PLATFORM_ENV=development /opt/platform/bin/platform modules check; \
     /opt/tools/bin/pip --disable-pip-version-check install "$SBOM_TOOL"; \
     /opt/tools/bin/cyclonedx-py environment --output-reproducible --of JSON \
@@ -64,6 +80,7 @@ CMD ["serve", "--host", "0.0.0.0", "--port", "8000"]
 # ── what ships ───────────────────────────────────────────────────────────────────────────────────
 FROM ${PYTHON_IMAGE} AS runtime
 
+ARG MODULES_FILE=""
 ARG VERSION="0.1.0"
 ARG REVISION="unknown"
 LABEL org.opencontainers.image.title="Platform Core" \
@@ -82,6 +99,7 @@ ENV PATH=/opt/platform/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PLATFORM_DATA_DIR=/var/lib/platform \
+    PLATFORM_MODULES_FILE=${MODULES_FILE:+/opt/platform/modules.txt} \
     PLATFORM_INTERNAL_PORT=9090
 WORKDIR /var/lib/platform
 USER 10001:10001
