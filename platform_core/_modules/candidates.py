@@ -30,6 +30,7 @@ from platform_core.errors import OperationError
 
 _SCHEMES: Final = ("purelib", "platlib")
 _FETCH_SECONDS: Final = 300
+_QUIETLY: Final = ("--disable-pip-version-check", "--no-input")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ def staged(wanted: Sequence[str]) -> Iterator[Candidates]:
     Lay modules over the installed ones for the length of a block.
 
     Args:
-        wanted: wheel files, project folders, names of modules, or requirements such as `platform-plugin-blog>=2`.
+        wanted: wheel files, folders of them, project folders, names of modules, or requirements such as
+            `platform-plugin-blog>=2`.
 
     Raises:
         OperationError: one of them is not there, is broken, or is no module.
@@ -92,10 +94,26 @@ def stage(text: str, directory: Path) -> None:
         # what builds it need not be fetched where it is installed
         options = ["--no-build-isolation"] if _can_build(path / "pyproject.toml") else []
         _fetch(str(path.resolve()), text, directory, *options)
+    elif path.is_dir():
+        for wheel in _wheels(path):
+            _unpack(wheel, directory)
     elif re.fullmatch(r"[a-z][a-z0-9_]*", text):
         _fetch(f"platform-plugin-{text.replace('_', '-')}", text, directory)
     else:
         _fetch(text, text, directory)
+
+
+def _wheels(folder: Path) -> Sequence[Path]:
+    found: dict[str, Path] = {}
+    for wheel in sorted(folder.glob("*.whl")):
+        other = found.setdefault(wheel.name.partition("-")[0], wheel)
+        if other != wheel:
+            raise OperationError(
+                f"{folder} has {other.name} and {wheel.name}; a set has one of them. Name the one that is meant."
+            )
+    if not found:
+        raise OperationError(f"In {folder} is neither a wheel nor a pyproject.toml.")
+    return list(found.values())
 
 
 def _unpack(wheel: Path, directory: Path) -> None:
@@ -146,10 +164,13 @@ def _fetch(requirement: str, text: str, directory: Path, *options: str) -> None:
 def installer() -> list[str]:
     """Return the command with which this environment installs packages; raises OperationError where it has none."""
     if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
-    uv = shutil.which("uv")
-    if uv is None:
-        raise OperationError(
-            "pip or uv fetches what is not installed, and neither is there. Give wheel files, or: python -m ensurepip"
-        )
-    return [uv, "pip", "install", "--python", sys.executable]
+        return [sys.executable, "-m", "pip", *_QUIETLY, "install"]
+    if (uv := shutil.which("uv")) is not None:
+        return [uv, "pip", "install", "--python", sys.executable]
+    if (
+        pip := shutil.which("pip")
+    ) is not None:  # of another environment, as images have it that ship without one
+        return [pip, "--python", sys.executable, *_QUIETLY, "install"]
+    raise OperationError(
+        "pip or uv fetches what is not installed, and neither is there. Give wheel files, or: python -m ensurepip"
+    )

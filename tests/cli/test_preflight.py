@@ -147,6 +147,22 @@ def test_a_set_can_be_checked_that_consists_of_what_is_named_only(cli: CommandLi
     assert {module["name"] for module in pair.json["modules"]} == {"platform", "user_management", "blog"}
 
 
+def test_a_folder_of_wheels_is_judged_as_one_set(cli: CommandLine, tmp_path: Path) -> None:
+    folder = tmp_path / "wheels"
+    for name, path in (("blog", "/blog"), ("wiki", "/wiki")):
+        wheel(PluginSource(name=name, files={"plugin.py": ROUTE.format(path=path)}), folder)
+    found = cli("modules", "check", "--only", "--json", str(folder))
+    assert {module["name"] for module in found.json["modules"]} == {"platform", "blog", "wiki"}
+    wheel(PluginSource(name="blog", version="2.0.0"), tmp_path / "other").rename(
+        folder / "blog-2.0.0-py3-none-any.whl"
+    )
+    assert "has blog-0.1.0-py3-none-any.whl and blog-2.0.0-py3-none-any.whl" in (
+        cli("modules", "check", str(folder)).err
+    )
+    (tmp_path / "empty").mkdir()
+    assert "is neither a wheel nor a pyproject.toml" in cli("modules", "check", str(tmp_path / "empty")).err
+
+
 def test_what_is_no_module_is_refused_in_one_sentence(cli: CommandLine, tmp_path: Path) -> None:
     missing = cli("modules", "check", "nowhere.whl")
     assert (missing.code, missing.err) == (1, "Error: There is no file nowhere.whl.\n")

@@ -34,7 +34,7 @@ def check(
         list[str] | None,
         typer.Argument(
             metavar="[MODULE...]",
-            help="Considered too: wheels, project folders, names, or requirements such as 'platform-plugin-blog>=2'.",
+            help="Considered too: wheels, folders of them, projects, names, or requirements as pip takes them.",
         ),
     ] = None,
     only: Annotated[
