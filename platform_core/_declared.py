@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from platform_core._hooks import Hooks
 from platform_core.declarations import (
+    Forgetting,
     HealthCheck,
     Migrations,
     Permission,
@@ -40,6 +41,7 @@ _RETURNS: Mapping[str, tuple[Any, bool]] = {
     "register_migrations": (Migrations, False),
     "register_seeds": (Seed, True),
     "register_health_checks": (HealthCheck, True),
+    "register_forgetting": (Forgetting, True),
     "register_routes": (APIRouter, True),
     "register_tasks": (Task | Schedule, True),
     "register_sagas": (Saga, True),
@@ -72,6 +74,7 @@ class Declared:
     migrations: Migrations | None = None
     seeds: Sequence[Seed] = ()
     health_checks: Sequence[HealthCheck] = ()
+    forgetting: Sequence[Forgetting] = ()
     authenticator: type[Authenticator] | None = None
 
     @property
@@ -104,6 +107,7 @@ _SIMPLE = {
     "register_migrations": "migrations",
     "register_seeds": "seeds",
     "register_health_checks": "health_checks",
+    "register_forgetting": "forgetting",
     "register_routes": "routers",
     "register_sagas": "sagas",
     "authenticate": "authenticator",

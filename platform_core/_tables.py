@@ -208,6 +208,7 @@ idempotency_keys = Table(
     Column("body", LargeBinary),
     _moment("locked_until"),
     _moment("created_at", server_default=func.now()),
+    Column("module", Text),
     Index("ix_idempotency_keys_created_at", "created_at"),
     comment="First answers of POST requests that carried an Idempotency-Key.",
 )
@@ -244,6 +245,7 @@ modules = Table(
     Column("role", Text),
     _moment("seen_at", server_default=func.now()),
     Column("requires", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
+    Column("permissions", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
     comment="Every module that was ever migrated here, its database role, and the links put in place for it.",
 )
 

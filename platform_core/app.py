@@ -48,6 +48,7 @@ from platform_core.context import Context, current
 from platform_core.copies import ModuleCache, UowCache, outdate
 from platform_core.db import Cursors, Reads, UnitOfWork
 from platform_core.declarations import (
+    GoneModule,
     HealthCheck,
     Scope,
     Task,
@@ -218,7 +219,11 @@ class Kernel:
     @property
     def migrations(self) -> list[ModuleMigrations]:
         """Revisions and tables of every active module, the kernel first; some have none."""
-        return [module_migrations(plugin, self.declared[plugin.name].migrations) for plugin in self.active]
+        declared = self.declared
+        return [
+            module_migrations(plugin, declared[plugin.name].migrations, declared[plugin.name].permissions)
+            for plugin in self.active
+        ]
 
     @property
     def handlers(self) -> list[tuple[str, str | None, str]]:
@@ -313,7 +318,7 @@ class Kernel:
         """Return a scheduler for every schedule."""
         from platform_core.http.idempotency import purge_idempotency_keys
 
-        backlog = Backlog(self.pools.claims)
+        backlog = Backlog(self.pools.claims, self.switches.resting)
         projections = ProjectionGauges(self.replays)
         self.metrics.registry.register(backlog)
         self.metrics.registry.register(projections)
@@ -441,6 +446,23 @@ class Kernel:
         plan = self._plan(module, function)
         return await plan.function(**plan.arguments(Unit(current())))
 
+    async def forget(self, gone: GoneModule) -> None:
+        """
+        Have the other modules forget what they keep under the names of one that is purged.
+
+        Raises:
+            OperationError: one of them could not.
+        """
+        for name, declared in self.declared.items():
+            for forgetting in declared.forgetting if name != gone.name else ():
+                plan = self._plan(name, forgetting.run, skip=1)
+                try:
+                    await plan.function(gone, **plan.arguments(Unit(current())))
+                except Exception as error:
+                    raise OperationError(
+                        f"{name} could not forget the {forgetting.name} of {gone.name}: {error}. Run this again."
+                    ) from error
+
     async def check(self, module: str, health: HealthCheck) -> str | None:
         """Run one health check within its time and return its remark; raises when the thing is away."""
         async with asyncio.timeout(health.timeout_seconds):
@@ -534,6 +556,8 @@ class Kernel:
             subscribers |= {key: EventHandler(handler, by_name[key]) for key, handler in handlers.items()}
             for function in (*(s.run for s in declared.seeds), *(h.check for h in declared.health_checks)):
                 self.wiring.plan(name, function)
+            for forgetting in declared.forgetting:
+                self.wiring.plan(name, forgetting.run, skip=1)
         return commands, queries, subscribers
 
     def _planned(self, module: str, functions: Mapping[K, Callable[..., Any]]) -> dict[K, Handler]:
@@ -632,9 +656,9 @@ class Kernel:
         if uow.signals:
             self.signals.publish(uow.signals)
 
-    def _plan(self, module: str, function: Callable[..., Any]) -> Plan:
+    def _plan(self, module: str, function: Callable[..., Any], *, skip: int = 0) -> Plan:
         known = len(self.wiring.problems)
-        plan = self.wiring.plan(module, function)
+        plan = self.wiring.plan(module, function, skip=skip)
         if plan is None:
             raise self.wiring.problems[known][1]
         return plan

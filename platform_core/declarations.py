@@ -349,6 +349,33 @@ class Seed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GoneModule:
+    """
+    A module that is purged.
+
+    Attributes:
+        permissions: those that it had declared.
+    """
+
+    name: str
+    permissions: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgetting:
+    """
+    What a module keeps under the names of others, and takes away when one of them is gone for good.
+
+    Attributes:
+        name: `permissions`, for people.
+        run: `async def forget(gone: GoneModule, …services)`; it may run again where it was interrupted.
+    """
+
+    name: str
+    run: Callable[..., Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
     """
     One line of `/health/ready`.

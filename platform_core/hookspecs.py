@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from platform_core.declarations import (
         Companion,
+        Forgetting,
         HealthCheck,
         Migrations,
         Permission,
@@ -181,6 +182,20 @@ def register_health_checks() -> Sequence[HealthCheck]:  # type: ignore[empty-bod
     Return: checks.
     Must not: take longer than their own time-out.
     On error: the plugin fails.
+    Since: 0.1
+    """
+
+
+@hookspec
+def register_forgetting() -> Sequence[Forgetting]:  # type: ignore[empty-body]  # as above
+    """
+    Offer to forget what this plugin keeps under the names of another one, such as its permissions in roles.
+
+    When called: once per start; what is offered runs when `platform modules remove --purge` takes a module away, after
+        its tables and before its name.
+    Return: what there is to forget, each with an idempotent function that goes through commands.
+    Must not: forget what users wrote, or what is history.
+    On error: the plugin fails; where a function raises, the purge stops and goes on at the next try.
     Since: 0.1
     """
 

@@ -25,7 +25,7 @@ from platform_core._migrations.revisions import (
 )
 from platform_core._migrations.state import DatabaseState
 from platform_core._pools import KERNEL
-from platform_core.declarations import Migrations
+from platform_core.declarations import Migrations, Permission
 from platform_core.errors import OperationError
 from platform_core.settings import STARTUP_TIMEOUT_SECONDS
 
@@ -123,12 +123,18 @@ def installed_migrations(
     """
     hooks = Hooks(discover(allowed), timeout_seconds=timeout_seconds)
     offered = hooks.collect("register_migrations")
-    modules = [module_migrations(plugin, offered.get(plugin.name)) for plugin in hooks.active]
+    permissions = hooks.collect("register_permissions")
+    modules = [
+        module_migrations(plugin, offered.get(plugin.name), permissions.get(plugin.name, ()))
+        for plugin in hooks.active
+    ]
     broken = {plugin.name: str(plugin.error) for plugin in hooks.plugins if plugin.error is not None}
     return Installed([kernel_migrations(), *modules], broken)
 
 
-def module_migrations(plugin: Plugin, offered: Migrations | None) -> ModuleMigrations:
+def module_migrations(
+    plugin: Plugin, offered: Migrations | None, permissions: Iterable[Permission] = ()
+) -> ModuleMigrations:
     """
     Return what the runner needs to know of a plugin.
 
@@ -143,6 +149,7 @@ def module_migrations(plugin: Plugin, offered: Migrations | None) -> ModuleMigra
         metadata=offered.metadata if offered else MetaData(schema=plugin.name),
         requires=plugin.requires,
         links=plugin.manifest.link_declarations(),
+        permissions=[permission.name for permission in permissions],
     )
 
 

@@ -45,6 +45,7 @@ class ModuleMigrations:
         metadata: the tables as the code wants them; the kernel has two, one for each of its schemas.
         requires: modules that have to be migrated before this one; the kernel always is.
         links: foreign keys into other modules.
+        permissions: names of those that it declares; others may keep them.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ModuleMigrations:
     metadata: MetaData | Sequence[MetaData]
     requires: Sequence[str] = ()
     links: Sequence[Link] = ()
+    permissions: Sequence[str] = ()
 
     @property
     def metadatas(self) -> Sequence[MetaData]:

@@ -214,8 +214,8 @@ class _Upgrade:
             # not there yet where an upgrade stops at an older revision of the kernel
             with contextlib.suppress(psycopg.errors.UndefinedColumn):
                 self._connection.execute(
-                    "UPDATE platform.modules SET requires = %s WHERE name = %s",
-                    (list(module.requires), module.name),
+                    "UPDATE platform.modules SET requires = %s, permissions = %s WHERE name = %s",
+                    (list(module.requires), list(module.permissions), module.name),
                 )
         return [module.name for module in done]
 

@@ -28,39 +28,56 @@ MANIFEST: Final = "manifest.json"
 FORMAT: Final = 1
 
 
-def export(url: str, plan: RemovalPlan, path: Path, progress: Callable[[str], None]) -> Mapping[str, Any]:
+def check_target(path: Path) -> None:
+    """Raise OperationError where an export would write over something."""
+    if path.exists():
+        raise OperationError(f"{path} is there already; an export does not write over anything.")
+
+
+def export(url: str, plan: RemovalPlan, path: Path, progress: Callable[[str], None]) -> None:
     """
     Write everything that a module stores into one file, as it was at one moment.
 
-    Returns: the manifest.
+    Raises:
+        OperationError: the file cannot be written.
+    """
+    with psycopg.connect(libpq_url(url)) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        write(connection, plan, path, progress)
+
+
+def write(
+    connection: psycopg.Connection[Any], plan: RemovalPlan, path: Path, progress: Callable[[str], None]
+) -> None:
+    """
+    Write what one transaction sees of a module; the file is there, and on the disk, when this returns.
+
+    Args:
+        connection: in a transaction that sees one moment, be it by its isolation or because it has locked the tables.
 
     Raises:
-        OperationError: the file is there already, or cannot be written.
+        OperationError: the file cannot be written.
     """
     unfinished = path.with_name(f"{path.name}.unfinished")
-    if path.exists():
-        raise OperationError(f"{path} is there already; an export does not write over anything.")
     try:
-        with (
-            psycopg.connect(libpq_url(url)) as connection,
-            zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive,
-        ):
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            connection.read_only = True
-            manifest = _write(connection, plan, archive, progress)
+        with unfinished.open("wb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+                _fill(connection, plan, archive, progress)
+            file.flush()
+            os.fsync(file.fileno())  # what is in it may be dropped next
         os.replace(unfinished, path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise OperationError(f"{path} cannot be written: {error.strerror or error}.") from error
-    return manifest
 
 
-def _write(
+def _fill(
     connection: psycopg.Connection[Any],
     plan: RemovalPlan,
     archive: zipfile.ZipFile,
     progress: Callable[[str], None],
-) -> Mapping[str, Any]:
+) -> None:
     described = []
     for name in tables(connection, plan.module):
         progress(f"writing {name}")
@@ -75,7 +92,6 @@ def _write(
         "tables": described,
     }
     archive.writestr(MANIFEST, json.dumps(manifest, indent=2))
-    return manifest
 
 
 def _copy(

@@ -82,7 +82,7 @@ def stage(text: str, directory: Path) -> None:
     Lay one module, without what it needs, into a folder.
 
     Args:
-        text: a wheel file, a project folder, a name, or a requirement.
+        text: a wheel file, a folder of wheels or of a project, a name, or a requirement.
 
     Raises:
         OperationError: it is not there, or is broken.

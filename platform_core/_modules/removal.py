@@ -45,6 +45,7 @@ class RemovalPlan:
         sagas: status → its runs that have not ended.
         links: foreign keys from and to it.
         dependents: modules that require it; while there is one, it stays.
+        permissions: that it declared when it was migrated last; a purge takes them out of others' tables.
         history: what stays for good: events, and lines of the trail about its rows.
     """
 
@@ -57,6 +58,7 @@ class RemovalPlan:
     sagas: Mapping[str, int]
     links: Sequence[str]
     dependents: Sequence[str]
+    permissions: Sequence[str]
     history: Mapping[str, int]
 
     def check(self) -> None:
@@ -81,7 +83,7 @@ def plan(connection: psycopg.Connection[Any], module: str, installed: Sequence[P
     if module == KERNEL:
         raise OperationError("The kernel cannot be taken out; drop the database.")
     row = connection.execute(
-        "SELECT version, requires FROM platform.modules WHERE name = %s", (module,)
+        "SELECT version, permissions FROM platform.modules WHERE name = %s", (module,)
     ).fetchone()
     if row is None:
         raise OperationError(
@@ -105,6 +107,7 @@ def plan(connection: psycopg.Connection[Any], module: str, installed: Sequence[P
             if module in (owner, link.target.partition(".")[0])
         ],
         dependents=_dependents(connection, module, installed),
+        permissions=row[1],
         history=_counts(
             connection,
             "SELECT 'events', count(*) FROM audit.domain_events WHERE {his} HAVING count(*) > 0",
@@ -144,12 +147,24 @@ def unsubscribe(connection: psycopg.Connection[Any], module: str) -> None:
     connection.execute("DELETE FROM platform.projections WHERE module = %s", (module,))
 
 
-def purge(url: str, module: str, *, progress: Progress) -> Sequence[str]:
+def purge(
+    url: str,
+    module: str,
+    *,
+    progress: Progress,
+    last: Callable[[psycopg.Connection[Any]], None] | None = None,
+    forget: Callable[[], None] | None = None,
+) -> Sequence[str]:
     """
     Take away everything that a module has in this database.
 
     It stays switched off, because processes that have it loaded may be running; the first one that starts without it
     drops the switch.
+
+    Args:
+        last: called with the connection that drops its tables, in that transaction and when nobody can write to them
+            any more; it may be called again, where a lock was missing.
+        forget: called when they are dropped, for what other modules keep under its names.
 
     Returns: what is left nevertheless, a line each; nothing, as a rule.
 
@@ -160,9 +175,11 @@ def purge(url: str, module: str, *, progress: Progress) -> Sequence[str]:
     with migration_lock(url, wait_seconds=_WAIT_SECONDS, waiting=progress) as connection:
         role = roles.of_module(connection, module)
         links.remove_links(connection, module, lambda statement: retry(statement, progress, "a link"))
-        retry(lambda: _drop(connection, module), progress, module)
+        retry(lambda: _drop(connection, module, last), progress, module)
         notes = [] if role is None else [roles.drop(connection, role)]
-        # last: who was interrupted before can run this again, and it still knows the role
+        if forget is not None:
+            forget()
+        # last: who was interrupted before can run this again, and it still knows the role and the permissions
         connection.execute("DELETE FROM platform.modules WHERE name = %s", (module,))
         return [*filter(None, notes), *traces(connection, module)]
 
@@ -175,12 +192,21 @@ def traces(connection: psycopg.Connection[Any], module: str) -> Sequence[str]:
     return [f"{what}: {name}" for what, name in found]
 
 
-def _drop(connection: psycopg.Connection[Any], module: str) -> None:
-    names = [sql.Identifier(module, name) for name in tables(connection, module)]
+def _drop(
+    connection: psycopg.Connection[Any],
+    module: str,
+    last: Callable[[psycopg.Connection[Any]], None] | None,
+) -> None:
+    his = [sql.Identifier(module, name) for name in tables(connection, module)]
+    listed = sql.SQL(", ").join(his)
     with connection.transaction():
         try:
-            if names:  # not by CASCADE: what somebody else has built upon them is not ours to drop
-                connection.execute(sql.SQL("DROP TABLE {}").format(sql.SQL(", ").join(names)))
+            if his:
+                connection.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(listed))
+            if last is not None:
+                last(connection)
+            if his:  # not by CASCADE: what somebody else has built upon them is not ours to drop
+                connection.execute(sql.SQL("DROP TABLE {}").format(listed))
         except psycopg.errors.DependentObjectsStillExist as error:
             raise OperationError(
                 f"Something outside of {module} hangs on its tables: {error.diag.message_detail}. Drop that first."
@@ -243,6 +269,7 @@ _REGISTRIES: Final[Sequence[LiteralString]] = (
     "DELETE FROM platform.sagas WHERE split_part(name, '.', 1) = %(module)s",
     "DELETE FROM platform.subscriptions WHERE module = %(module)s",
     "DELETE FROM platform.projections WHERE module = %(module)s",
+    "DELETE FROM platform.idempotency_keys WHERE module = %(module)s",
     "DELETE FROM platform.seeds WHERE module = %(module)s",
     "DELETE FROM platform.migrations WHERE module = %(module)s",
 )
@@ -257,6 +284,7 @@ UNION ALL SELECT 'revision', revision FROM platform.migrations WHERE module = %(
 UNION ALL SELECT 'seed', name FROM platform.seeds WHERE module = %(module)s
 UNION ALL SELECT 'subscription', handler FROM platform.subscriptions WHERE module = %(module)s
 UNION ALL SELECT 'projection', name FROM platform.projections WHERE module = %(module)s
+UNION ALL SELECT DISTINCT 'stored answers of', module FROM platform.idempotency_keys WHERE module = %(module)s
 UNION ALL SELECT 'delivery', handler FROM platform.deliveries WHERE split_part(handler, '.', 1) = %(module)s
 UNION ALL SELECT 'saga', name FROM platform.sagas WHERE split_part(name, '.', 1) = %(module)s
 """

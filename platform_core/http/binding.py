@@ -340,6 +340,7 @@ class _Once:
         is_marked = scope == self._scope  # not who seemed to be asking, but could not prove it
         known = await self._keys.reserve(
             self._key,
+            module=self._route.module,
             scope=scope,
             request=digest,
             mark=self._mark if is_marked else None,

@@ -54,8 +54,8 @@ _NOT_YET: Final = datetime.min.replace(tzinfo=UTC)
 
 _RESERVE: Final = """
 WITH won AS (
-  INSERT INTO platform.idempotency_keys AS k (key, fingerprint, locked_until)
-  VALUES (%(key)s, %(fingerprint)s, clock_timestamp() + make_interval(secs => %(lock)s))
+  INSERT INTO platform.idempotency_keys AS k (key, module, fingerprint, locked_until)
+  VALUES (%(key)s, %(module)s, %(fingerprint)s, clock_timestamp() + make_interval(secs => %(lock)s))
   ON CONFLICT (key) DO UPDATE SET fingerprint = EXCLUDED.fingerprint, locked_until = EXCLUDED.locked_until,
     created_at = now(), status = NULL, headers = NULL, body = NULL
   WHERE (k.status IS NULL AND k.locked_until < clock_timestamp())
@@ -76,8 +76,8 @@ WHERE key = %(key)s AND created_at >= now() - make_interval(secs => %(keep)s)
 """
 
 _STORE: Final = """
-INSERT INTO platform.idempotency_keys AS k (key, fingerprint, locked_until, status, headers, body)
-VALUES (%(key)s, %(fingerprint)s, %(locked_until)s, %(status)s, %(headers)s, %(body)s)
+INSERT INTO platform.idempotency_keys AS k (key, module, fingerprint, locked_until, status, headers, body)
+VALUES (%(key)s, %(module)s, %(fingerprint)s, %(locked_until)s, %(status)s, %(headers)s, %(body)s)
 ON CONFLICT (key) DO UPDATE SET fingerprint = EXCLUDED.fingerprint, locked_until = EXCLUDED.locked_until,
   created_at = now(), status = EXCLUDED.status, headers = EXCLUDED.headers, body = EXCLUDED.body
 WHERE k.locked_until = EXCLUDED.locked_until OR k.created_at < now() - make_interval(secs => %(keep)s)
@@ -125,6 +125,7 @@ class Reservation:
 
     Attributes:
         digest: of caller, route and key; what the table knows.
+        module: whose route it is; its answers go when it does.
         fingerprint: of the request.
         cipher_key: made of the client's own key, which nobody stores.
         locked_until: also the token that proves who holds the reservation.
@@ -134,6 +135,7 @@ class Reservation:
     """
 
     digest: bytes
+    module: str
     fingerprint: bytes
     cipher_key: bytes
     locked_until: datetime
@@ -177,6 +179,7 @@ class IdempotencyKeys:
         self,
         key: str,
         *,
+        module: str,
         scope: tuple[str, ...],
         request: bytes,
         mark: Mark | None = None,
@@ -187,6 +190,7 @@ class IdempotencyKeys:
 
         Args:
             key, scope: as for `claim`.
+            module: whose route it is.
             request: fingerprint of everything that makes the request what it is.
             mark: as `claim` made it, if it was left.
             begun_seconds: what Redis said of it: how long ago the first request came; negative for this one.
@@ -205,8 +209,8 @@ class IdempotencyKeys:
         cipher_key = hmac.digest(self._secret, b"\0".join((digest, key.encode())), "sha256")
         if mark is not None and begun_seconds is not None and begun_seconds < 0:
             locked_until = datetime.now(UTC) + timedelta(seconds=_LOCK_SECONDS)
-            return Reservation(digest, request, cipher_key, locked_until, mark.key)
-        held = Reservation(digest, request, cipher_key, _NOT_YET)
+            return Reservation(digest, module, request, cipher_key, locked_until, mark.key)
+        held = Reservation(digest, module, request, cipher_key, _NOT_YET)
         if begun_seconds is not None and begun_seconds < _LOCK_SECONDS:
             answer = await self.earlier(held)
             if answer is None:
@@ -227,6 +231,7 @@ class IdempotencyKeys:
     async def _reserve_stored(self, held: Reservation) -> Reservation | Answer:
         params = {
             "key": held.digest,
+            "module": held.module,
             "fingerprint": held.fingerprint,
             "lock": _LOCK_SECONDS,
             "keep": self._keep_seconds,
@@ -292,6 +297,7 @@ class IdempotencyKeys:
         nonce = secrets.token_bytes(12)
         return {
             "key": reservation.digest,
+            "module": reservation.module,
             "fingerprint": reservation.fingerprint,
             "locked_until": reservation.locked_until,
             "keep": self._keep_seconds,

@@ -21,10 +21,12 @@ from platform_core._migrations.plan import kernel_migrations
 from platform_core._module_operations import DisableModule, EnableModule
 from platform_core._modules import removal
 from platform_core.app import Kernel
-from platform_core.cli.modules._remove import _drain
+from platform_core.cli.modules._remove import _drain, _end
+from platform_core.declarations import GoneModule
 from platform_core.errors import OperationError
 from platform_core.settings import read_settings
 from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, RunPlatform, eventually
+from user_management.application import CreateRole, GetRole
 
 if TYPE_CHECKING:
     from conftest import Loader
@@ -249,6 +251,45 @@ def test_a_purge_that_was_killed_is_finished_by_the_next(
         removal.plan(connection, "ledger", [])  # it still finds what there is to take out
     assert removal.purge(url, "ledger", progress=print) == []
     assert catalogue(url) == before
+
+
+async def test_what_is_dropped_is_what_was_exported_because_nobody_writes_in_between(
+    p: RunningPlatform, tmp_path: Path
+) -> None:
+    await busy(p)
+    archive, refused = tmp_path / "ledger.zip", 0
+    with psycopg.connect(p.database_url, autocommit=True) as late:
+        late.execute("SET lock_timeout = '50ms'")
+
+        def write_late(_line: str) -> None:
+            nonlocal refused
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                late.execute("UPDATE ledger.accounts SET owner = 'somebody who came late'")
+            refused += 1
+
+        plan = removal.plan(late, "ledger", p.kernel.plugins)
+        source = dict(p.environment)
+        left = await asyncio.to_thread(_end, source, plan, archive, purge=True, progress=write_late)
+    assert list(left) == []
+    assert refused == len(plan.tables)
+    _is_whole(archive)
+
+
+async def test_permissions_of_a_module_that_is_gone_are_in_no_role_any_more(
+    platform: PlatformFactory,
+) -> None:
+    async with platform(["user_management", "courses"]) as p:
+        with psycopg.connect(p.database_url, autocommit=True) as connection:
+            plan = removal.plan(connection, "courses", [])  # its package need not be there
+        wanted = sorted(info.name for info in p.kernel.permissions if info.module == "courses")
+        assert sorted(plan.permissions) == wanted != []
+        role = await p.execute(CreateRole(name="teacher", permissions=[*wanted, "users:read"]))
+        other = await p.execute(CreateRole(name="helper", permissions=["users:read"]))
+        gone = GoneModule(name="courses", permissions=plan.permissions)
+        for _ in range(2):  # a purge that was interrupted runs again
+            await p.kernel.forget(gone)
+        assert (await p.ask(GetRole(role_id=role.id))).permissions == ["users:read"]
+        assert await p.ask(GetRole(role_id=other.id)) == other
 
 
 def _is_whole(path: Path) -> None:

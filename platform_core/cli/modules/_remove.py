@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,11 +48,10 @@ def remove(
     for it. Its data stay, and `platform modules enable` brings it back. With --purge its tables, its role and every
     line about it in the platform's registries go too, and what is left is looked for. Events and the audit trail stay.
     """
-    from platform_core._modules import archive, removal
+    from platform_core._modules import archive
 
     with connected_environment() as source:
-        url = _database_url(source)
-        plan = _planned(url, name)
+        plan = _planned(_database_url(source), name)
         if not json:
             for line in _told(plan):
                 typer.echo(line)
@@ -60,10 +59,10 @@ def remove(
             _finish(plan, json=json)
             return
         plan.check()
-        _take_out(plan, source, drain_seconds=drain_seconds, discard=discard)
         if export is not None:
-            archive.export(url, plan, export, lambda line: None if json else note(line))
-        left = removal.purge(url, name, progress=note) if purge else ()
+            archive.check_target(export)
+        _take_out(plan, source, drain_seconds=drain_seconds, discard=discard)
+        left = _end(source, plan, export, purge=purge, progress=lambda line: None if json else note(line))
     _finish(plan, json=json, done=True, purged=purge, export=export, left=list(left))
     raise typer.Exit(1 if left else 0)
 
@@ -111,6 +110,34 @@ def _take_out(plan: RemovalPlan, source: dict[str, str], *, drain_seconds: float
             f" at `platform events list`, or give them up with --discard; `platform modules enable {plan.module}`"
             " brings it back."
         )
+
+
+def _end(
+    source: dict[str, str],
+    plan: RemovalPlan,
+    export: Path | None,
+    *,
+    purge: bool,
+    progress: Callable[[str], None],
+) -> Sequence[str]:
+    """Export, purge, or both in one transaction, so that what is dropped is what is in the file; tell what is left."""
+    from platform_core._modules import archive, removal
+    from platform_core.declarations import GoneModule
+
+    url, gone = _database_url(source), GoneModule(name=plan.module, permissions=plan.permissions)
+
+    def write(connection: Any) -> None:
+        if export is not None:
+            archive.write(connection, plan, export, progress)
+
+    def forget() -> None:
+        with_kernel_of(source, lambda kernel: kernel.forget(gone))
+
+    if purge:
+        return removal.purge(url, plan.module, progress=note, last=write, forget=forget)
+    if export is not None:
+        archive.export(url, plan, export, progress)
+    return ()
 
 
 async def _drain(kernel: Kernel, url: str, name: str, seconds: float) -> None:

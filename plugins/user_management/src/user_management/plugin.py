@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from platform_core import hookimpl
 from platform_core.declarations import (
+    Forgetting,
+    GoneModule,
     Migrations,
     Permission,
     Saga,
@@ -20,6 +22,7 @@ from platform_core.declarations import (
     per_application,
     per_unit_of_work,
 )
+from platform_core.ports import Execute
 from user_management import hookspecs
 from user_management.application import accounts, credentials, ports, queries, roles, sessions
 from user_management.contracts import MailLinks, UserDirectory
@@ -88,6 +91,7 @@ def register_services() -> Services:
             roles.CreateRole: roles.create_role,
             roles.UpdateRole: roles.update_role,
             roles.DeleteRole: roles.delete_role,
+            roles.WithdrawPermissions: roles.withdraw_permissions,
             roles.EnsureBuiltInRoles: roles.ensure_built_in_roles,
         },
         queries={
@@ -128,6 +132,15 @@ def register_permissions() -> Sequence[Permission]:
         Permission("roles:read", "See roles and what they allow"),
         Permission("roles:write", "Change roles, and who holds them"),
     ]
+
+
+@hookimpl
+def register_forgetting() -> Sequence[Forgetting]:
+    return [Forgetting(name="permissions", run=forget_permissions)]
+
+
+async def forget_permissions(gone: GoneModule, execute: Execute) -> None:
+    await execute(roles.WithdrawPermissions(permissions=list(gone.permissions)))
 
 
 @hookimpl

@@ -57,6 +57,10 @@ class RoleRepository(Protocol):
         """Load those of the roles that exist, by name."""
         ...
 
+    async def find_by_permissions(self, names: Collection[str]) -> list[Role]:
+        """Load the roles that hold one of these permissions."""
+        ...
+
     def take_from_everybody(self, role_id: UUID) -> None:
         """Remove the role from all who hold it, at the commit."""
         ...

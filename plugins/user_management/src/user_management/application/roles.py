@@ -105,6 +105,24 @@ async def delete_role(
 
 
 @dataclass(frozen=True, kw_only=True)
+class WithdrawPermissions(Command[None]):
+    """Take permissions out of every role, because the module that declared them is gone for good."""
+
+    permissions: PermissionNames
+
+
+async def withdraw_permissions(
+    command: WithdrawPermissions, roles: RoleRepository, standings: Standings, clock: Clock
+) -> None:
+    """A module that declares the same ones some day finds nobody who holds them already."""
+    holding, now = await roles.find_by_permissions(command.permissions), clock.now()
+    for role in holding:
+        role.withdraw(command.permissions, now)
+    if holding:
+        standings.revoke(everybody=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EnsureBuiltInRoles(Command[None]):
     """Make the two roles that the platform relies on, where they are missing."""
 

@@ -118,6 +118,12 @@ class Role(Aggregate):
         self.permissions = _check_permissions(permissions, {*declared, *self.permissions})
         self.touch(now)
 
+    def withdraw(self, permissions: Iterable[str], now: datetime) -> None:
+        """Allow no longer what nobody declares any more."""
+        gone = set(permissions)
+        self.permissions = [name for name in self.permissions if name not in gone]
+        self.touch(now)
+
     def delete(self, now: datetime) -> None:
         """
         Take the role away from everybody.

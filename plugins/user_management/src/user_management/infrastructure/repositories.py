@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import Uuid, any_, bindparam, delete, func, select
+from sqlalchemy import Uuid, any_, bindparam, delete, func, or_, select
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from platform_core.db import AggregateMap, Repository
@@ -84,6 +84,11 @@ class SqlRoleRepository(Repository[Role]):
     async def find_by_names(self, names: Collection[str]) -> list[Role]:
         found = await self.find_all(roles.c.name.in_(names)) if names else []
         return sorted(found, key=lambda role: role.name)
+
+    async def find_by_permissions(self, names: Collection[str]) -> list[Role]:
+        if not names:
+            return []
+        return await self.find_all(or_(*(roles.c.permissions.contains([name]) for name in names)))
 
     def take_from_everybody(self, role_id: UUID) -> None:
         self.uow.write(delete(user_roles).where(user_roles.c.role_id == role_id))
