@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -31,6 +32,7 @@ def grade(
     json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Grade one module; the options are those of `platform modules check`."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that everything is put away
     wanted = _GRADES[at_least]
     checks = _chosen(only or [])
     try:

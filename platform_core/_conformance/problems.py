@@ -67,6 +67,7 @@ class _Trial:
         self._subject, self._causes = subject, causes
         self._found: dict[tuple[str, str], Finding] = {}
         self._sent = 0
+        self._hanging: set[str] = set()
 
     async def findings(self, ground: Ground) -> list[Finding]:
         async with ground.platform(seeds=True) as p:
@@ -121,6 +122,8 @@ class _Trial:
         return f"{self._sent} requests, malformed or invented by schemathesis"
 
     async def _send(self, label: str, client: AsyncClient, request: Mapping[str, Any]) -> Response | None:
+        if label in self._hanging:
+            return None  # once is enough to know
         self._sent += 1
         self._causes.clear()
         try:
@@ -129,6 +132,11 @@ class _Trial:
         except TimeoutError:
             hint = "give whatever it waits for a time limit below the clients'"
             self._tell(label, f"it does not answer within {_SECONDS} s", hint)
+            self._hanging.add(label)
+            return None
+        except Exception as error:  # noqa: BLE001  # of the module, after half of its answer was out
+            hint = "find out whether it can be answered before the first byte is sent"
+            self._tell(label, f"it breaks its answer off: {type(error).__name__}: {error}", hint)
             return None
         if answer.status_code >= 500:
             cause = f": {self._causes[-1]}" if self._causes else ""

@@ -14,7 +14,6 @@ from platform_core._conformance.grades import Finding
 from platform_core._conformance.ground import Ground
 from platform_core._conformance.subject import Subject
 from platform_core._environment import environment
-from platform_core._migrations import upgrade
 from platform_core._pools import libpq_url
 from platform_core.testing import RunningPlatform
 
@@ -55,20 +54,25 @@ def check(subject: Subject, ground: Ground) -> Iterator[Finding]:
 
 
 async def _left(subject: Subject, ground: Ground) -> list[Finding]:
-    async with ground.platform(subject.beside, seeds=True) as before:
-        # the database is a copy: what its own roles may do is granted by the migrator, who comes by again later
-        await asyncio.to_thread(upgrade, before.database_url, before.kernel.migrations, roles=True)
-        catalogue = read_catalogue(before.database_url)
-        async with ground.platform(beside=before) as p:
-            await p.seed()
-            await p.deliver()
-            refusal = await _purge(subject, p)
-        if refusal:
-            hint = "whatever hangs on its tables from outside has to be a link in plugin.toml"
-            return [Finding(subject.name, f"it cannot be taken out: {refusal}", hint)]
-        async with ground.platform(subject.beside, beside=before):
-            pass  # the first process without it drops its switch
-        after = read_catalogue(before.database_url)
+    async with ground.platform(subject.beside) as p:
+        # no copy: a copied database goes on with the roles of its template until a module comes that has none there
+        empty = RunningPlatform(p.kernel, p.clock, p.environment, ground.databases.take(), None)
+        async with ground.platform(subject.beside, beside=empty, seeds=True) as before:
+            return await _compared(subject, ground, before)
+
+
+async def _compared(subject: Subject, ground: Ground, before: RunningPlatform) -> list[Finding]:
+    catalogue = read_catalogue(before.database_url)
+    async with ground.platform(beside=before) as p:
+        await p.seed()
+        await p.deliver()
+        refusal = await _purge(subject, p)
+    if refusal:
+        hint = "whatever hangs on its tables from outside has to be a link in plugin.toml"
+        return [Finding(subject.name, f"it cannot be taken out: {refusal}", hint)]
+    async with ground.platform(subject.beside, beside=before):
+        pass  # the first process without it drops its switch
+    after = read_catalogue(before.database_url)
     hint = "make nothing outside of its own schema; its downgrades and the kernel's registries know the rest"
     return [
         *(
