@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,17 @@ OWN = "correct-horse-battery-staple"
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Iterator[None]:
-    stdout = sys.stdout
+    """What is configured here goes for the whole process, and other tests look at what is logged, too."""
+    root, stdout, configuration = logging.getLogger(), sys.stdout, structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    direct = vars(logs._direct).copy()
     yield
     sys.stdout = stdout
-    logs.conceal({})
+    structlog.configure(**configuration)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    vars(logs._direct).clear()
+    vars(logs._direct).update(direct)
 
 
 @contextlib.contextmanager
