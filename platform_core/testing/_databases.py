@@ -48,6 +48,7 @@ class Databases:
         self._lock = threading.Condition()
         self._spares: dict[str, deque[str]] = defaultdict(deque)
         self._used: list[str] = []
+        self._complete: set[str] = set()
         self._recent: deque[str] = deque(maxlen=_RECENT_COUNT)
         self._closing = False
         self._connection = self._connect()
@@ -62,6 +63,8 @@ class Databases:
             migrate: called with the URL of an empty database.
         """
         name = TEMPLATE_PREFIX + hashlib.sha256(key.encode()).hexdigest()[:16]
+        if name in self._complete:
+            return name
         number = int(name[-7:], 16)
         connection = self._connection
         connection.execute("SELECT pg_advisory_lock(%s, %s)", (_TEMPLATE_LOCK, number))
@@ -79,6 +82,7 @@ class Databases:
             self._remember_use(name)
         finally:
             connection.execute("SELECT pg_advisory_unlock(%s, %s)", (_TEMPLATE_LOCK, number))
+        self._complete.add(name)
         return name
 
     def take(self, template: str = "template0") -> str:

@@ -80,6 +80,7 @@ def test_a_template_is_made_once_and_copied_whole(platform_databases: Databases)
 def forget_template(databases: Databases, name: str) -> None:
     with databases._lock:
         databases._recent.clear()
+        databases._complete.discard(name)
         databases._used.extend(databases._spares.pop(name, ()))
     with psycopg.connect(databases._url, autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {name} IS_TEMPLATE false")
