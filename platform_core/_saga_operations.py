@@ -35,11 +35,18 @@ class SagaNotInstalled(DomainError, kind=Kind.CONFLICT):
 
 @dataclass(frozen=True, kw_only=True)
 class SagaStepView:
-    """How one step stands."""
+    """
+    How one step stands.
+
+    Attributes:
+        attempts: of its action; of the batch that it is at, where it has several.
+        batches: of its action that are stored, while there is more to do.
+    """
 
     name: str
     status: str
     attempts: int
+    batches: int
     error: str | None
 
 
@@ -163,7 +170,13 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         "status": row["shown_status"],
         "error": error,
         "steps": [
-            SagaStepView(name=step.name, status=step.status, attempts=step.attempts, error=step.error)
+            SagaStepView(
+                name=step.name,
+                status=step.status,
+                attempts=step.attempts,
+                batches=step.batches,
+                error=step.error,
+            )
             for step in steps
         ],
     }

@@ -28,6 +28,7 @@ __all__ = [
     "Query",
     "Refused",
     "Specification",
+    "Unfinished",
     "Where",
     "body",
     "is_public_host",
@@ -209,6 +210,21 @@ class Refused:
     """
 
     error: Exception
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """
+    A handler's answer "some of it is done": a saga stores that, and takes the step again, until it gets another one.
+
+    So a step that has to do with any number of rows does it in batches, each stored for itself. Whoever executes such a
+    command without a saga gets this answer, and sees to the rest.
+
+    Attributes:
+        progress: JSON; the step's function finds it in `run.results` under the step's name, and may go on from there.
+    """
+
+    progress: Any = None
 
 
 @dataclass(frozen=True, slots=True)

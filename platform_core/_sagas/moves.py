@@ -41,11 +41,13 @@ class Step:
 
     Attributes:
         status: pending, running, completed, failed, skipped, compensated or compensation_failed.
-        attempts: of its action, that are over.
+        attempts: of its action, that are over; of the batch that it is at.
         error: what the last failed attempt said, for whoever asks.
-        refused: its action said no, so there is nothing to take back.
-        undo_attempts: of its compensation, that are over.
-        result: what its command answered, as JSON.
+        refused: its action said no, so there is nothing to take back but the batches before.
+        undo_attempts: of its compensation, that are over; of the batch that it is at.
+        batches: of its action that are stored, while there is more to do.
+        undo_batches: the same of its compensation.
+        result: what its command answered last, as JSON.
     """
 
     name: str
@@ -54,12 +56,14 @@ class Step:
     error: str | None = None
     refused: bool = False
     undo_attempts: int = 0
+    batches: int = 0
+    undo_batches: int = 0
     result: Any = None
 
     @property
     def may_have_happened(self) -> bool:
         """Whether there may be something to take back: also where nobody knows how the last attempt ended."""
-        return self.status in (COMPLETED, _FAILED) and not self.refused
+        return self.status in (COMPLETED, _FAILED) and not (self.refused and self.batches == 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,16 @@ def completed(saga: Saga, run: Run, move: Move, result: Any = None) -> Run:
         return _backward(saga, _with(run.steps, undone))
     done = replace(stands, status=COMPLETED, attempts=stands.attempts + 1, error=None, result=result)
     return _forward(_with(run.steps, done))
+
+
+def unfinished(run: Run, move: Move, progress: Any = None) -> Run:
+    """A batch of what the step's command has to do took effect; the same comes next, with all attempts."""
+    stands = _step(run, move)
+    if move.is_undo:
+        going_on = replace(stands, undo_batches=stands.undo_batches + 1, undo_attempts=0)
+    else:
+        going_on = replace(stands, batches=stands.batches + 1, attempts=0)
+    return Run(run.status, _with(run.steps, replace(going_on, error=None, result=progress)))
 
 
 def refused(saga: Saga, run: Run, move: Move, why: str) -> Run:

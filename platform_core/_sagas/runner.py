@@ -26,7 +26,7 @@ from platform_core._sagas.store import FOLLOWED_SECONDS, Lease, Stored
 from platform_core._uow import SqlUnitOfWork
 from platform_core.context import bind, current
 from platform_core.declarations import Saga
-from platform_core.domain import Refused
+from platform_core.domain import Refused, Unfinished
 from platform_core.errors import ConcurrentUpdate, DomainError, Kind, LeaseLost, Unparsable
 from platform_core.logs import masked
 from platform_core.metrics import Metrics
@@ -54,6 +54,11 @@ class _Pace:
 
     lease_seconds: float
     until: float = 0.0
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the saga to end; workers have others to look after."""
+        return self.until > 0
 
     def lease(self, pause: float, error: str | None = None) -> Lease:
         if pause == 0:
@@ -190,7 +195,8 @@ class _Attempt:
         refusal: with which the action of a critical step said no.
         lease: what became of it.
         pause: seconds until the next attempt at the same.
-        is_handed_on: the next step is one of a module that this process does not have, or that is switched off.
+        is_handed_on: whoever comes first goes on, at once. The next step is one of a module that this process does not
+            have, or that is switched off; or it is one batch of many, and whatever waits for this worker has its turn.
     """
 
     def __init__(self, runner: SagaRunner, saga: Saga, stored: Stored, move: moves.Move, pace: _Pace) -> None:
@@ -237,9 +243,17 @@ class _Attempt:
                 raise result.error
             self._told = result.error
             self._refused(result.error, uow)
+        elif isinstance(result, Unfinished):
+            run = moves.unfinished(self._stored.run, self._move, store.plain_progress(result.progress))
+            is_first = (
+                self._batches(run) == 1
+            )  # the last one says how many there were; no timeline needs every one
+            self._queue(uow, run, self._what("going on") if is_first else None, "in batches")
         else:
             run = moves.completed(self._saga, self._stored.run, self._move, store.plain(result))
-            self._queue(uow, run, "compensated" if self._move.is_undo else "completed")
+            batches = self._batches(run)
+            what = "compensated" if self._move.is_undo else "completed"
+            self._queue(uow, run, what, f"in {batches + 1} batches" if batches else None)
 
     async def _store_refusal(self, error: DomainError) -> None:
         if _is_transient(error):
@@ -267,13 +281,14 @@ class _Attempt:
         self,
         uow: SqlUnitOfWork,
         run: moves.Run,
-        what: str,
+        what: str | None,
         detail: str | None = None,
         error: str | None = None,
     ) -> None:
         definitions = self._runner.definitions
         handler = definitions.handler(self._saga, run)
-        self.is_handed_on = not definitions.can_take(handler)
+        is_batch = self._batches(run) > self._batches(self._stored.run)
+        self.is_handed_on = not definitions.can_take(handler) or (is_batch and not self._pace.is_awaited)
         self._run = run
         self.lease = Lease(0, is_kept=False) if self.is_handed_on else self._pace.lease(self.pause, error)
         step = self._move.step.name
@@ -286,8 +301,15 @@ class _Attempt:
         return f"compensation {happened}" if self._move.is_undo else happened
 
     def _attempts(self, run: moves.Run) -> int:
-        stands = next(step for step in run.steps if step.name == self._move.step.name)
+        stands = self._stands(run)
         return stands.undo_attempts if self._move.is_undo else stands.attempts
+
+    def _batches(self, run: moves.Run) -> int:
+        stands = self._stands(run)
+        return stands.undo_batches if self._move.is_undo else stands.batches
+
+    def _stands(self, run: moves.Run) -> moves.Step:
+        return next(step for step in run.steps if step.name == self._move.step.name)
 
 
 def _is_transient(error: DomainError) -> bool:

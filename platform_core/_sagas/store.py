@@ -21,7 +21,7 @@ from platform_core._sagas import moves
 from platform_core._sagas.definitions import Definitions
 from platform_core._uow import SqlUnitOfWork, Write, dumps
 from platform_core.domain import new_id
-from platform_core.errors import LeaseLost, Unparsable
+from platform_core.errors import LeaseLost, PlatformError, Unparsable
 from platform_core.ports import SagaRun
 
 FOLLOWED_SECONDS: Final = 5.0
@@ -133,7 +133,7 @@ def carried_on(
     *,
     handler: str,
     step: str | None,
-    what: str,
+    what: str | None,
     detail: str | None = None,
 ) -> list[Write]:
     """
@@ -141,6 +141,7 @@ def carried_on(
 
     Args:
         handler: that takes the next step.
+        what: for the timeline; None for what need not be told.
     """
     lost = LeaseLost(f"saga {stored.id} was carried on by somebody else")
     values = {"id": stored.id, "token": stored.token, "seconds": lease.seconds, "handler": handler}
@@ -157,11 +158,8 @@ def carried_on(
         "steps": dumps(run.steps),
         "over": not run.is_going_on,
     }
-    return [
-        Write(sql + _HELD, values, 1, lost),
-        Write(_CARRY_ON, change, 1, lost),
-        note(stored.id, what, step=step, detail=detail),
-    ]
+    told = [] if what is None else [note(stored.id, what, step=step, detail=detail)]
+    return [Write(sql + _HELD, values, 1, lost), Write(_CARRY_ON, change, 1, lost), *told]
 
 
 def note(saga_id: UUID, what: str, *, step: str | None = None, detail: str | None = None) -> Write:
@@ -221,6 +219,21 @@ def plain(result: Any) -> Any:
     """Return what a command answered as JSON keeps it; nothing where that is more than a run should carry along."""
     text = dumps(result)
     return orjson.loads(text) if len(text) <= _RESULT_LENGTH else None
+
+
+def plain_progress(progress: Any) -> Any:
+    """
+    Return how far a step is as JSON keeps it.
+
+    Raises:
+        PlatformError: that is more than a run should carry along; without it the step would begin anew for ever.
+    """
+    text = dumps(progress)
+    if len(text) > _RESULT_LENGTH:
+        raise PlatformError(
+            f"the progress of a step has {len(text)} characters, of {_RESULT_LENGTH} at most: keep it in a table"
+        )
+    return orjson.loads(text)
 
 
 def plain_steps(run: moves.Run) -> Any:

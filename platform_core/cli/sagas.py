@@ -69,8 +69,8 @@ def show(
     print_table(["", ""], [[name, getattr(found, name)] for name in facts])
     typer.echo()
     print_table(
-        ["step", "status", "attempts", "error"],
-        [[s.name, s.status, s.attempts, s.error] for s in found.steps],
+        ["step", "status", "attempts", "batches", "error"],
+        [[s.name, s.status, s.attempts, s.batches or None, s.error] for s in found.steps],
     )
     typer.echo()
     print_table(

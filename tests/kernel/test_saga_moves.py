@@ -35,7 +35,7 @@ def step(name: str, *, undo: bool = True, critical: bool = True) -> SagaStep:
 SAGA = Saga(
     name="a.b", steps=[step("pay"), step("seat"), step("mail", undo=False, critical=False), step("end")]
 )
-OUTCOMES = ("completed", "refused", "failed")
+OUTCOMES = ("completed", "refused", "failed", "unfinished")
 DECISIONS = ("retry", "skip", "compensate")
 
 
@@ -46,6 +46,8 @@ def after(run: Run, happened: str) -> Run:
         return moves.completed(SAGA, run, move, {"done": move.step.name})
     if happened == "refused":
         return moves.refused(SAGA, run, move, "no")
+    if happened == "unfinished":
+        return moves.unfinished(run, move)
     return moves.failed(SAGA, run, move, "nobody knows")
 
 
@@ -114,6 +116,12 @@ def test_every_step_is_taken_in_order() -> None:
         ),
         (["completed", "refused", "refused", "skip"], "compensated", "skipped failed pending pending"),
         (["completed", "refused", "skip"], "compensated", "skipped failed pending pending"),
+        # a step of many batches: those before a refusal happened, and each has all attempts
+        (["unfinished", "unfinished"], "running", "running pending pending pending"),
+        (["unfinished", "failed", "unfinished", "failed"], "running", "running pending pending pending"),
+        (["unfinished", "refused"], "compensating", "failed pending pending pending"),
+        (["unfinished", "refused", "unfinished"], "compensating", "failed pending pending pending"),
+        (["unfinished", "refused", "completed"], "compensated", "compensated pending pending pending"),
     ],
 )
 def test_what_becomes_of_a_run(happened: list[str], status: str, steps: str) -> None:

@@ -41,9 +41,9 @@ def nothing_goes_wrong() -> Iterator[None]:
     faults.calls.clear()
 
 
-async def plan(p: RunningPlatform, *, followed: bool = False) -> UUID:
+async def plan(p: RunningPlatform, *, followed: bool = False, saga: str = "voyage.trip") -> UUID:
     trip_id = new_id()
-    await p.execute(PlanTrip(trip_id=trip_id, followed=followed))
+    await p.execute(PlanTrip(trip_id=trip_id, followed=followed, saga=saga))
     return trip_id
 
 
@@ -251,6 +251,68 @@ async def test_a_compensation_that_never_works_waits_for_somebody_and_no_step_ru
     assert (await standing(p, trip_id))[0] == "compensated"
     assert (await diary(p, trip_id))[-2:] == ["cancelled hotel", "cancelled flight"]
     assert faults.calls.count("book confirmation") == 1
+
+
+# ── in batches ───────────────────────────────────────────────────────────────────────────────────
+
+SEEN = [f"see sight {number}" for number in (1, 2, 3)]
+
+
+async def test_a_step_is_taken_again_until_nothing_is_left_and_each_batch_has_its_turn(
+    p: RunningPlatform,
+) -> None:
+    faults.planned["see sight 2"] = [RuntimeError(), RuntimeError()]
+    trip_id = await plan(p, saga="voyage.tour")
+    await p.deliver(skip_waits=True)
+
+    assert await diary(p, trip_id) == ["planned", *SEEN, "booked confirmation"]
+    saga = await p.ask(GetSaga(saga_id=trip_id))
+    [sights, _] = saga.steps
+    assert (sights.status, sights.attempts, sights.batches, sights.error) == ("completed", 1, 2, None)
+    assert [(e.step, e.what, e.detail) for e in saga.timeline] == [
+        (None, "started", None),
+        ("sights", "going on", "in batches"),
+        ("sights", "failed", "RuntimeError: "),
+        ("sights", "failed", "RuntimeError: "),
+        ("sights", "completed", "in 3 batches"),
+        ("confirmation", "completed", None),
+    ], "one line, however many batches"
+
+
+async def test_a_worker_looks_after_others_between_two_batches(p: RunningPlatform) -> None:
+    for _ in range(2):
+        await plan(p, saga="voyage.tour")
+    assert await p.kernel.worker().run_until_idle() == 2 * len(SEEN), "a claim for each batch"
+
+
+async def test_whoever_waits_takes_every_batch_with_one_lease(p: RunningPlatform) -> None:
+    trip_id = await plan(p, followed=True, saga="voyage.tour")
+    with p.count_statements() as traffic:
+        assert await p.kernel.sagas.follow(trip_id) is True
+    assert traffic.count == 1 + len(SEEN) + 1, traffic
+    assert await diary(p, trip_id) == ["planned", *SEEN, "booked confirmation"]
+
+
+async def test_batches_before_a_refusal_are_taken_back_batch_by_batch(p: RunningPlatform) -> None:
+    faults.planned["see sight 3"] = [SoldOut("Closed today.")]
+    faults.planned["forget sight 1"] = [RuntimeError()]
+    trip_id = await plan(p, saga="voyage.tour")
+    await p.deliver(skip_waits=True)
+    assert await standing(p, trip_id) == ("compensated", {"sights": "compensated", "confirmation": "pending"})
+    assert await diary(p, trip_id) == ["planned", *SEEN[:2], "forget sight 2", "forget sight 1"]
+
+
+async def test_progress_that_a_run_cannot_carry_is_said_and_not_lost(
+    p: RunningPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it the step would begin anew for ever."""
+    monkeypatch.setattr("platform_core._sagas.store._RESULT_LENGTH", 0)
+    trip_id = await plan(p, saga="voyage.tour")
+    await p.deliver(skip_waits=True)
+    saga = await p.ask(GetSaga(saga_id=trip_id))
+    assert saga.status == "needs_attention"
+    assert "keep it in a table" in str(saga.timeline[-1].detail)
+    assert await diary(p, trip_id) == ["planned"]
 
 
 # ── two at once ──────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,6 @@ import asyncio
 import random
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -26,12 +25,11 @@ from courses.testing import make_course
 from orders.testing import ServedGateway
 from platform_core._saga_operations import CompensateSaga
 from platform_core.testing import PlatformFactory, RunningPlatform, RunPlatform, eventually
+from platform_core.testing.crashing import KILLED, MOMENTS, doomed_to
 from user_management.testing import Account, essentials, sign_up
 
 pytestmark = [pytest.mark.long, pytest.mark.processes]
 
-KILLED = -signal.SIGKILL
-CRASHING = Path(__file__).with_name("crashing.py")
 STEPS = {
     "payment": "orders.take_payment",
     "enrolment": "courses.enrol",
@@ -39,7 +37,6 @@ STEPS = {
     "completion": "orders.complete_order",
 }
 COMPENSATIONS = {"refund": "orders.refund_payment", "withdrawal": "courses.withdraw_enrolment"}
-MOMENTS = ("before", "inside", "after")
 ENDED = {"completed", "compensated"}
 
 
@@ -52,10 +49,6 @@ async def p(platform: PlatformFactory, gateway: ServedGateway) -> AsyncIterator[
     }
     async with platform(["user_management", "courses", "orders"], seed=essentials, settings=settings) as one:
         yield one
-
-
-def doomed_to(command: str, moment: str, p: RunningPlatform) -> dict[str, Any]:
-    return {"env": {**p.environment, "CRASH_AT": f"{command}:{moment}"}, "program": CRASHING}
 
 
 async def buy_and_crash(

@@ -74,3 +74,21 @@ async def test_a_project_in_which_nobody_is_left_is_deleted_and_no_other(
     assert len(await p.events(ProjectDeleted)) == is_alone
     if not is_alone:
         assert await members(ben, project) == {ben.id: "owner"}
+
+
+async def test_however_many_projects_there_are_each_batch_of_them_is_stored_for_itself(
+    p: RunningPlatform, eve: Account, ben: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("project_management.application.offboarding.BATCH_COUNT", 2)
+    kept = [await make_project(eve.client) for _ in range(3)]
+    for project in kept:
+        await add_member(eve.client, project, ben.id)
+    left = await make_project(eve.client)
+
+    await delete(p, eve)
+
+    assert [await members(ben, project) for project in kept] == [{ben.id: "owner"}] * 3
+    assert [gone.project_id for gone in await p.events(ProjectDeleted)] == [UUID(left["id"])]
+    [run] = await p.sql("SELECT status, steps FROM platform.sagas WHERE name = 'user_management.offboarding'")
+    [step] = [one for one in run["steps"] if one["name"] == "project_management.handover"]
+    assert (run["status"], step["status"], step["batches"]) == ("completed", "completed", 2)

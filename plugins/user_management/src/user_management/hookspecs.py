@@ -48,6 +48,7 @@ def offboarding_steps() -> Sequence[SagaStep]:  # type: ignore[empty-body]  # as
 
     When called: at the start, after the modules' own sagas were collected.
     Return: steps that are not critical; their names begin with the plugin's name. `run.data["user_id"]` says who left.
+        Somebody may leave any number of things: do so many at a time, and answer `Unfinished`.
     Must not: ask `UserDirectory` for them; it does not know them any more.
     On error: the plugin fails; runs that have come to its steps wait for it.
     Since: 0.1

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
-from platform_core.domain import Command, Refused
+from platform_core.domain import Command, Refused, Unfinished
 from platform_core.errors import DomainError, Kind
 from platform_core.ports import SagaRun, Sagas
 
@@ -49,6 +49,7 @@ faults = Faults()
 class PlanTrip(Command[None]):
     trip_id: UUID
     followed: bool = False
+    saga: str = "voyage.trip"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +64,18 @@ class Cancel(Command[None]):
     what: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class See(Command[None]):
+    """See the next of three sights, or forget it."""
+
+    trip_id: UUID
+    number: int
+    forgets: bool = False
+
+
 async def plan_trip(command: PlanTrip, sagas: Sagas, diary: Diary) -> None:
     sagas.start(
-        "voyage.trip",
+        command.saga,
         saga_id=command.trip_id,
         data={"trip": str(command.trip_id)},
         followed=command.followed,
@@ -87,6 +97,22 @@ async def book(command: Book, diary: Diary) -> dict[str, str] | Refused:
 async def cancel(command: Cancel, diary: Diary) -> None:
     diary.write(command.trip_id, f"cancelled {command.what}")
     await faults.strike(f"cancel {command.what}")
+
+
+async def see(command: See, diary: Diary) -> Unfinished | None:
+    verb = "forget" if command.forgets else "see"
+    diary.write(command.trip_id, f"{verb} sight {command.number}")
+    await faults.strike(f"{verb} sight {command.number}")
+    is_last = command.number == (1 if command.forgets else 3)
+    return None if is_last else Unfinished(command.number - command.forgets)
+
+
+def see_sight(run: SagaRun) -> See:
+    return See(trip_id=run.id, number=run.results.get("sights", 0) + 1)
+
+
+def forget_sight(run: SagaRun) -> See:
+    return See(trip_id=run.id, number=run.results.get("sights", 3), forgets=True)
 
 
 def book_flight(run: SagaRun) -> Book:

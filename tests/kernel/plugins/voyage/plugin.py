@@ -21,6 +21,7 @@ def register_services() -> Services:
             application.PlanTrip: application.plan_trip,
             application.Book: application.book,
             application.Cancel: application.cancel,
+            application.See: application.see,
         },
     )
 
@@ -49,4 +50,14 @@ def register_sagas() -> Sequence[Saga]:
     )
     postcard = SagaStep(name="postcard", action=application.write_postcard, retry=THRICE, critical=False)
     confirmation = SagaStep(name="confirmation", action=application.confirm, retry=THRICE)
-    return [Saga(name="voyage.trip", steps=[flight, hotel, postcard, confirmation])]
+    sights = SagaStep(
+        name="sights",
+        action=application.see_sight,
+        compensation=application.forget_sight,
+        retry=THRICE,
+        compensation_retry=THRICE,
+    )
+    return [
+        Saga(name="voyage.trip", steps=[flight, hotel, postcard, confirmation]),
+        Saga(name="voyage.tour", steps=[sights, confirmation]),
+    ]

@@ -99,8 +99,8 @@ class MemberRepository(Protocol):
         """Return the owners, the longest first."""
         ...
 
-    async def beside(self, user_id: UUID) -> Sequence[Membership]:
-        """Return everybody in every project that somebody is in, themselves included."""
+    async def beside(self, user_id: UUID, *, project_count: int) -> Sequence[Membership]:
+        """Return everybody in the first so many projects that somebody is in, themselves included."""
         ...
 
     def add(self, membership: Membership) -> None:

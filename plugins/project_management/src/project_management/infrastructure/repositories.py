@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import Uuid, any_, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Integer, Uuid, any_, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -129,6 +129,8 @@ class SqlMemberRepository:
             select(project_members.c.project_id)
             .join(projects, projects.c.id == project_members.c.project_id)
             .where(project_members.c.user_id == _USER, projects.c.deleted_at.is_(None))
+            .order_by(project_members.c.project_id)
+            .limit(bindparam("project_count", type_=Integer))
         )
     )
 
@@ -143,8 +145,8 @@ class SqlMemberRepository:
         rows = await self._uow.fetch_all(self._OWNERS, {"project": project_id})
         return [Membership(**row) for row in rows]
 
-    async def beside(self, user_id: UUID) -> Sequence[Membership]:
-        rows = await self._uow.fetch_all(self._BESIDE, {"user": user_id})
+    async def beside(self, user_id: UUID, *, project_count: int) -> Sequence[Membership]:
+        rows = await self._uow.fetch_all(self._BESIDE, {"user": user_id, "project_count": project_count})
         return [Membership(**row) for row in rows]
 
     def add(self, membership: Membership) -> None:
