@@ -148,7 +148,7 @@ class Replays:
         for shown in projection.tables:
             await uow.fetch_all(_forgotten(shown), {"aggregates": aggregates, "events": list(events)})
         handlers = {handler.event.wire_name: handler.name for handler in projection.handlers}
-        for row in await store.events_of(self._pools.commands(KERNEL), aggregates, events):
+        async for row in store.events_of(self._pools.commands(KERNEL), aggregates, events):
             delivery = _as_delivery(row, handlers[row["name"]])
             try:
                 await self._bus.replay(delivery, uow)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Text, Uuid, bindparam, func, text, update
@@ -72,8 +72,16 @@ FINISH: Final = text(
 _EVENTS: Final = text(
     "SELECT id, position, name, version, aggregate_type, aggregate_id, payload, actor_id, correlation_id, traceparent,"
     " occurred_at FROM audit.domain_events WHERE aggregate_id = ANY(:aggregates) AND name = ANY(:events)"
-    " ORDER BY position"
-).bindparams(bindparam("aggregates", type_=ARRAY(Uuid)), bindparam("events", type_=ARRAY(Text)))
+    " AND (CAST(:aggregate AS uuid) IS NULL OR (aggregate_id, position) > (CAST(:aggregate AS uuid), :position))"
+    " ORDER BY aggregate_id, position LIMIT :count"
+).bindparams(
+    bindparam("aggregates", type_=ARRAY(Uuid)),
+    bindparam("events", type_=ARRAY(Text)),
+    bindparam("aggregate", type_=Uuid),
+    bindparam("position", type_=BigInteger),
+)
+_EVENTS_COUNT: Final = 1000
+"""How many events are in memory at once: some aggregates have had very many."""
 
 _REPLAYING: Final = text(
     "SELECT name FROM platform.projections WHERE status = 'replaying' AND name = ANY(:names) ORDER BY requested_at"
@@ -116,9 +124,25 @@ async def replaying(pool: Pool, names: Iterable[str]) -> list[str]:
     return [row["name"] for row in await _fetch(pool, _REPLAYING, {"names": list(names)})]
 
 
-async def events_of(pool: Pool, aggregates: Sequence[Any], events: Sequence[str]) -> list[dict[str, Any]]:
-    """Return every event of these names of some aggregates, in order."""
-    return await _fetch(pool, _EVENTS, {"aggregates": list(aggregates), "events": list(events)})
+async def events_of(
+    pool: Pool, aggregates: Sequence[Any], events: Sequence[str]
+) -> AsyncIterator[dict[str, Any]]:
+    """
+    Go through every event of these names of some aggregates: one aggregate after the other, each in order.
+
+    One that is stored meanwhile may be left out; its own delivery comes later, and shows it.
+    """
+    values = {"aggregates": list(aggregates), "events": list(events), "count": _EVENTS_COUNT}
+    last: dict[str, Any] = {"aggregate_id": None, "position": None}
+    while True:
+        rows = await _fetch(
+            pool, _EVENTS, values | {"aggregate": last["aggregate_id"], "position": last["position"]}
+        )
+        for row in rows:
+            yield row
+        if len(rows) < _EVENTS_COUNT:
+            return
+        last = rows[-1]
 
 
 async def look(pool: Pool, known: Sequence[Projection]) -> list[dict[str, Any]]:

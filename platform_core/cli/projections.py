@@ -54,7 +54,8 @@ def rebuild(
     """
     Make a read model anew of its events, in place, while the platform goes on.
 
-    Stopped half-way it goes on when this is run again, and workers go on with it by themselves.
+    Stopped half-way it goes on when this is run again, and workers go on with it by themselves. After a release that
+    shows things another way, ask when no process of the one before is left: such a one shows them its own way.
     """
     with _shown(quiet=json) as show:
         progress = with_kernel(lambda kernel: _rebuild(kernel, name, show))

@@ -88,6 +88,7 @@ async def test_the_same_events_make_the_same_rows_and_mend_what_was_broken(
     p: RunningPlatform, eve: Account, ben: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay, "_BATCH_COUNT", 2)
+    monkeypatch.setattr(store, "_EVENTS_COUNT", 2)  # less than one of the posts has
     made = [await make_post((eve, ben)[n % 2].client, f"Post {n}", tags=["a"]) for n in range(5)]
     await eve.client.patch(f"{API}/posts/{made[0]['id']}", json={"body": "*Other*"})
     await eve.client.delete(f"{API}/posts/{made[2]['id']}")
@@ -174,13 +175,14 @@ async def test_what_happens_while_a_replay_is_under_way_is_not_lost(
     read, delivering = store.events_of, list[asyncio.Task[Any]]()
 
     async def read_and_wait(*args: Any) -> Any:
-        rows = await read(*args)
+        rows = [row async for row in read(*args)]
         if not delivering:
             path = f"{API}/posts/{post['id']}"
             assert (await eve.client.patch(path, json={"title": "Meanwhile"})).status_code == 200
             delivering.append(asyncio.create_task(p.deliver()))
             await asyncio.wait(delivering, timeout=1)
-        return rows
+        for row in rows:
+            yield row
 
     async def only_deliver(_worker: Worker) -> None:
         """Leave the replay alone, which would be waited for."""
