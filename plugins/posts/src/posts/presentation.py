@@ -33,7 +33,10 @@ async def create_post(command: CreatePost, execute: Execute) -> PostView:
     return await execute(command)
 
 
-@router.get("/posts", summary="List or search posts, those begun last first; your own drafts among them")
+@router.get(
+    "/posts",
+    summary="List or search posts, those published last first; your own drafts where they were begun",
+)
 async def list_posts(
     page: PageParams,
     ask: Ask,

@@ -152,15 +152,26 @@ async def test_pages_of_a_list_go_on_where_the_one_before_ended(
     assert second["next_cursor"] is None
 
 
-async def test_a_draft_that_is_published_late_stands_where_it_was_begun(
+async def test_a_list_begins_with_what_was_published_last_and_drafts_stand_where_they_were_begun(
     p: RunningPlatform, eve: Account, ben: Account, editor: Account
 ) -> None:
-    draft = await make_post(eve.client, "Old", publish=False)
-    await make_post(eve.client, "New")
-    await eve.client.post(f"{API}/posts/{draft['id']}/publish")
+    late = await make_post(eve.client, "Begun first", publish=False)
+    for author, title, publish in (
+        (eve, "Begun second", True),
+        (eve, "A draft", False),
+        (ben, "Begun last", True),
+    ):
+        p.clock.advance(60)
+        await make_post(author.client, title, publish=publish)
+    p.clock.advance(60)
+    await eve.client.post(f"{API}/posts/{late['id']}/publish")
     await p.deliver()
-    for account in (eve, ben, editor):
-        assert await listed(account) == ["New", "Old"]
+    assert await listed(ben) == ["Begun first", "Begun last", "Begun second"]
+    for account in (eve, editor):
+        assert await listed(account) == ["Begun first", "Begun last", "A draft", "Begun second"]
+        first = (await account.client.get(f"{API}/posts?limit=2")).json()
+        second = (await account.client.get(f"{API}/posts?limit=2&cursor={first['next_cursor']}")).json()
+        assert [post["title"] for post in second["items"]] == ["A draft", "Begun second"]
 
 
 async def test_comments_are_counted_and_listed_at_once(

@@ -22,7 +22,7 @@ class GetPost(Query[PostView]):
 @dataclass(frozen=True, kw_only=True)
 class ListPosts(Query[Page[PostView]]):
     """
-    Posts that the caller may read, those begun last first, whenever they were published.
+    Posts that the caller may read, those published last first; a draft stands where it was begun.
 
     Attributes:
         q: words, "phrases in quotes", -without.

@@ -41,7 +41,7 @@ from posts.application.queries import GetPost, ListComments, ListPosts, MayChang
 from posts.contracts import AuthorView, CommentView, PostView
 from posts.domain import WRITE, NotYourPost, PostNotFound, readable_by, tidy_tags
 from posts.infrastructure.copies import PageCopies
-from posts.infrastructure.tables import LANGUAGE, WORDS, authors, comments, pages, posts
+from posts.infrastructure.tables import LANGUAGE, LISTED_AT, WORDS, authors, comments, pages, posts
 from user_management import UserDirectory, UserView
 
 Row = Mapping[str, Any]
@@ -67,6 +67,7 @@ def _comment_count(post_id: ColumnElement[Any]) -> ColumnElement[int]:
 _SHOWN: Final = (
     select(
         pages.c.id,
+        pages.c.published_at.label("listed_at"),
         pages.c.author_id,
         pages.c.slug,
         pages.c.title,
@@ -76,7 +77,6 @@ _SHOWN: Final = (
         pages.c.excerpt,
         null().cast(Text).label("body"),
         *_NAME,
-        _comment_count(pages.c.id),
     )
     .select_from(pages.outerjoin(authors, authors.c.user_id == pages.c.author_id))
     .where(pages.c.published_at.is_not(None))
@@ -87,6 +87,7 @@ _SHOWN: Final = (
 def _written(source: FromClause) -> Select[Any]:
     return select(
         source.c.id,
+        func.coalesce(source.c.published_at, source.c.created_at).label("listed_at"),
         source.c.author_id,
         source.c.slug,
         source.c.title,
@@ -96,7 +97,6 @@ def _written(source: FromClause) -> Select[Any]:
         pages.c.excerpt,
         case((pages.c.id.is_(None), source.c.body)).label("body"),
         *_NAME,
-        _comment_count(source.c.id),
     ).select_from(
         source.outerjoin(
             pages, and_(pages.c.id == source.c.id, pages.c.version == source.c.version)
@@ -140,9 +140,15 @@ def _visible(question: _Question, looks_after_all: bool) -> _Statement:
     others = _asked(_SHOWN, question, pages, pages.c.search).where(pages.c.author_id != _VIEWER)
     if not question.is_search:
         # in the order of an index each, so that a page takes a page's rows of both and not every post
-        others, own = others.order_by(pages.c.id.desc()), own.order_by(posts.c.id.desc())
-    both = union_all(others, own).subquery("readable")
-    return _Statement(select(both), (both.c.id,))
+        others = others.order_by(pages.c.published_at.desc(), pages.c.id.desc())
+        own = own.order_by(LISTED_AT.desc(), posts.c.id.desc())
+    return _counted(union_all(others, own).subquery("readable"))
+
+
+def _counted(readable: FromClause) -> _Statement:
+    """Return the statement that counts comments of those that are on the page, and of no others."""
+    counted = select(readable, _comment_count(readable.c.id))
+    return _Statement(counted, (readable.c.listed_at, readable.c.id))
 
 
 def _everybodys(question: _Question) -> _Statement:
@@ -153,10 +159,10 @@ def _everybodys(question: _Question) -> _Statement:
     it that one will come soon, goes from post to post, and reads every one for a word that is rare.
     """
     if not question.is_search:
-        return _Statement(_asked(_WRITTEN, question, posts, WORDS), (posts.c.id,))
+        return _counted(_asked(_WRITTEN, question, posts, WORDS).subquery("readable"))
     wanted = _asked(select(posts).where(_THERE), question, posts, WORDS)
     found = wanted.offset(literal_column("0", Integer)).subquery("found")
-    return _Statement(_written(found), (found.c.id,))
+    return _counted(_written(found).subquery("readable"))
 
 
 def _asked(statement: Select[Any], question: _Question, table: Any, words: ColumnElement[Any]) -> Select[Any]:

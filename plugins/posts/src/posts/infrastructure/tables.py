@@ -34,6 +34,9 @@ LANGUAGE: Final[ColumnElement[str]] = literal_column("'simple'::regconfig")
 """Words as they are written: nobody says which language a post is in."""
 
 _THERE: Final = text("deleted_at IS NULL")
+_PUBLISHED: Final = text("published_at IS NOT NULL")
+
+_LISTED_AT: Final = text("COALESCE(published_at, created_at)")
 
 posts = Table(
     "posts",
@@ -46,7 +49,8 @@ posts = Table(
     Column("tags", ARRAY(Text), nullable=False),
     Column("published_at", DateTime(timezone=True)),
     Index("uq_posts_slug", "slug", unique=True),
-    Index("ix_posts_author_id", "author_id", "id", postgresql_where=_THERE),
+    Index("ix_posts_listed", _LISTED_AT, "id", postgresql_where=_THERE),
+    Index("ix_posts_author_listed", "author_id", _LISTED_AT, "id", postgresql_where=_THERE),
     Index("ix_posts_tags", "tags", postgresql_using="gin", postgresql_where=_THERE),
     Index(
         "ix_posts_words",
@@ -59,6 +63,9 @@ posts = Table(
 
 WORDS: Final = func.to_tsvector(LANGUAGE, posts.c.title + literal_column("' '", Text) + posts.c.body)
 """What a post as it is written is found by: what `ix_posts_words` holds, without a parameter, or it is of no use."""
+
+LISTED_AT: Final = func.coalesce(posts.c.published_at, posts.c.created_at)
+"""Where a post stands in a list: when it was published, and as long as it is a draft, when it was begun."""
 
 comments = Table(
     "comments",
@@ -85,8 +92,8 @@ pages = Table(
     Column("tags", ARRAY(Text)),
     Column("published_at", DateTime(timezone=True)),
     Column("search", TSVECTOR),
-    Index("ix_pages_published", "id", postgresql_where=text("published_at IS NOT NULL")),
-    Index("ix_pages_author_id", "author_id", "id", postgresql_where=text("published_at IS NOT NULL")),
+    Index("ix_pages_published_at", "published_at", "id", postgresql_where=_PUBLISHED),
+    Index("ix_pages_author_published_at", "author_id", "published_at", "id", postgresql_where=_PUBLISHED),
     Index("ix_pages_tags", "tags", postgresql_using="gin"),
     Index("ix_pages_search", "search", postgresql_using="gin"),
     comment="The read model: posts as of the event at `position`; of a deleted one nothing but that is left.",
