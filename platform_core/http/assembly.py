@@ -118,7 +118,14 @@ def build_app(parts: HttpParts) -> FastAPI:
     )
     idempotency = IdempotencyKeys(parts.pools, parts.gate.redis, parts.keys, settings.idempotency_hours)
     runtime = Runtime(
-        settings, parts.bus, gatekeeper, idempotency, parts.storage, parts.traffic, parts.follow
+        settings,
+        parts.bus,
+        gatekeeper,
+        idempotency,
+        parts.storage,
+        parts.traffic,
+        parts.follow,
+        parts.replica,
     )
     routes = [route for offered in parts.modules for route in _bound(runtime, offered)]
     _join_siblings(routes)

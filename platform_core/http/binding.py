@@ -30,6 +30,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Scope
 
+from platform_core._replica import Replica
 from platform_core._uow import SqlUnitOfWork
 from platform_core.cache import Mark
 from platform_core.context import bind
@@ -66,6 +67,7 @@ class Runtime:
     storage: Storage
     traffic: Traffic
     follow: Follow | None
+    replica: Replica | None
 
 
 class BoundRoute:
@@ -347,7 +349,7 @@ class _Once:
             begun_seconds=exchange.begun_seconds if is_marked else None,
         )
         if isinstance(known, Answer):
-            return known.replay()
+            return await self._repeated(known)
         self._reservation = known
         exchange.before_commit = (*exchange.before_commit, self._store)
         exchange.on_executed = self._executed
@@ -387,7 +389,7 @@ class _Once:
             None  # nothing of this request is stored, and nothing of the other one is taken away
         )
         answer = await self._keys.earlier(reservation)
-        return None if answer is None else answer.replay()
+        return None if answer is None else await self._repeated(answer)
 
     async def end(self, response: Response | None) -> Response | None:
         """
@@ -403,7 +405,13 @@ class _Once:
                 known = await self._keys.finish(self._reservation, answer)
             except DomainError:
                 logger.warning("an idempotency key stays reserved", route=self._route.template)
-        return None if known is None else known.replay()
+        return None if known is None else await self._repeated(known)
+
+    async def _repeated(self, answer: Answer) -> Response:
+        if (replica := self._route._runtime.replica) is not None:
+            # the process that wrote may have died before it left a mark, and with it the first answer
+            await replica.wrote(self._exchange.context)
+        return answer.replay()
 
 
 async def _run(steps: list[Callable[[], Awaitable[Response | None]]]) -> Response | None:

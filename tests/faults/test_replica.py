@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -26,6 +27,7 @@ from user_management.testing import Account, essentials, sign_up
 pytestmark = pytest.mark.long
 
 ME = "/api/v1/users/me"
+ROLES = "/api/v1/roles"
 LAG_SECONDS = 3
 
 
@@ -161,6 +163,24 @@ async def test_who_has_written_is_shown_it_by_every_process_while_others_are_sho
     # once it shows what she wrote, it is good enough for her, too
     await eventually(lambda: _reads_once(beside, eve), within_seconds=2)
     assert await name(beside, eve) == "Eve"
+
+
+async def test_who_is_given_an_answer_again_is_shown_what_it_is_about(
+    p: RunningPlatform, beside: RunningPlatform, servers: Servers
+) -> None:
+    """Whoever wrote may have died between the commit and the mark. Red without `_repeated`."""
+    eve = await sign_up(p, "eve", permissions=["*"])
+    asked: dict[str, Any] = {
+        "json": {"name": "guide", "permissions": []},
+        "headers": {"Idempotency-Key": "guide-1"},
+    }
+    assert (await eve.client.post(ROLES, **asked)).status_code == 201
+    await settled(p, eve)
+    await settled(beside, eve)
+    with behind(servers.standby):
+        again = await eve.client.post(ROLES, **asked)
+        assert (again.status_code, again.headers["idempotent-replayed"]) == (201, "true")
+        assert "replica" not in await purposes(beside, eve)
 
 
 async def test_who_has_just_registered_and_logged_in_is_known_to_every_process(
