@@ -12,7 +12,7 @@ from typing import Final
 
 from platform_core.errors import InvalidInput
 
-__all__ = ["human_name", "human_text"]
+__all__ = ["human_name", "human_text", "optional_text"]
 
 _CONTROLS: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _DIRECTIONS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -55,6 +55,11 @@ def human_text(text: str, field: str) -> str:
     if any(unicodedata.category(letter) == "Cc" and letter not in _LAYOUT for letter in written):
         raise InvalidInput.of(field, "holds control characters", "invalid_text")
     return _seen(written, field)
+
+
+def optional_text(text: str | None, field: str) -> str | None:
+    """Return `human_text` of what may be left out: None and the empty text stay what they are."""
+    return human_text(text, field) if text else text
 
 
 def _seen(text: str, field: str) -> str:

@@ -10,7 +10,7 @@ from uuid import UUID
 from courses.contracts import CourseCreated, EnrolmentWithdrawn, StudentEnrolled
 from platform_core.domain import Aggregate, Money
 from platform_core.money import checked, exact
-from platform_core.texts import human_name, human_text
+from platform_core.texts import human_name, optional_text
 
 
 @dataclass(eq=False, kw_only=True)
@@ -50,7 +50,7 @@ class Course(Aggregate):
         course = cls(
             id=course_id,
             title=human_name(title, "title"),
-            description=human_text(description, "description") if description else description,
+            description=optional_text(description, "description"),
             price_amount=price.amount,
             price_currency=price.currency,
             capacity=capacity,

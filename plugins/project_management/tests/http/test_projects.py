@@ -61,6 +61,7 @@ async def test_a_project_is_made_read_listed_changed_and_deleted(p: RunningPlatf
         ({"name": "   "}, "/body/name"),
         ({"name": "x" * 201}, "/body/name"),
         ({}, "/body/name"),
+        ({"name": "x", "description": "\u200b"}, "/body/description"),
         ({"name": "x", "status": "active"}, "/body/status"),
         ({"name": "x", "start_date": "2026-02-01", "end_date": "2026-01-31"}, "/body/end_date"),
         ({"name": "x", "start_date": "tomorrow"}, "/body/start_date"),

@@ -66,6 +66,7 @@ async def test_a_name_belongs_to_one_role(platform: PlatformFactory) -> None:
         ({"name": ""}, "/body/name"),
         ({"name": "x" * 65}, "/body/name"),
         ({"description": "x" * 501}, "/body/description"),
+        ({"description": "a bell: \x07"}, "/body/description"),
         ({"id": "x"}, "/body/id"),
         ({"is_built_in": True}, "/body/is_built_in"),
     ],

@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from platform_core.domain import Aggregate, Money
-from platform_core.texts import human_name, human_text
+from platform_core.texts import human_name, human_text, optional_text
 from project_management.contracts import ExpenseRecorded, MilestoneAdded, TimeLogged
 from project_management.domain.projects import Project
 from project_management.domain.tasks import Task
@@ -44,7 +44,7 @@ class TimeEntry(Aggregate):
             task_id=task.id,
             user_id=user_id,
             minutes=minutes,
-            note=note,
+            note=optional_text(note, "note"),
             worked_on=worked_on,
         )
         entry.record(

@@ -12,7 +12,7 @@ from uuid import UUID
 from platform_core.domain import Aggregate, Money
 from platform_core.errors import InvalidInput
 from platform_core.money import checked, exact
-from platform_core.texts import human_name
+from platform_core.texts import human_name, optional_text
 from project_management.contracts import (
     ProjectCreated,
     ProjectDeleted,
@@ -70,7 +70,7 @@ class Project(Aggregate):
             updated_at=now,
             owner_id=owner_id,
             name=human_name(name, "name"),
-            description=description,
+            description=optional_text(description, "description"),
             start_date=start_date,
             end_date=end_date,
         )
@@ -101,7 +101,8 @@ class Project(Aggregate):
         Whether the currency may still change is decided by the database: not once money was spent in it.
         """
         before = self._description()
-        self.name, self.description = human_name(name, "name"), description
+        self.name = human_name(name, "name")
+        self.description = optional_text(description, "description")
         self.start_date, self.end_date = start_date, end_date
         self._set_budget(budget)
         self._check_dates()

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from platform_core.domain import Aggregate
-from platform_core.texts import human_name
+from platform_core.texts import human_name, optional_text
 from project_management.contracts import (
     Priority,
     TaskAssigned,
@@ -61,7 +61,7 @@ class Task(Aggregate):
         Make a task that nobody is to do yet.
 
         Raises:
-            InvalidInput: the title is empty.
+            InvalidInput: a title or a description in which there is nothing to be seen.
         """
         task = cls(
             id=task_id,
@@ -69,7 +69,7 @@ class Task(Aggregate):
             updated_at=now,
             project_id=project_id,
             title=human_name(title, "title"),
-            description=description,
+            description=optional_text(description, "description"),
             priority=priority,
             due_date=due_date,
             estimated_minutes=estimated_minutes,
@@ -150,10 +150,11 @@ class Task(Aggregate):
             parent_id: in the same project, and no part of this task.
 
         Raises:
-            InvalidInput: the title is empty.
+            InvalidInput: a title or a description in which there is nothing to be seen.
         """
         before = self._description()
-        self.title, self.description, self.priority = human_name(title, "title"), description, priority
+        self.title, self.priority = human_name(title, "title"), priority
+        self.description = optional_text(description, "description")
         self.due_date, self.estimated_minutes, self.parent_id = due_date, estimated_minutes, parent_id
         changed = [field for field, value in self._description().items() if value != before[field]]
         if changed:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from platform_core.domain import Aggregate
 from platform_core.errors import FieldError, InvalidInput
+from platform_core.texts import optional_text
 from user_management.domain.errors import BuiltInRole
 
 ADMIN: Final = "admin"
@@ -61,7 +62,7 @@ class Role(Aggregate):
             created_at=now,
             updated_at=now,
             name=_check_name(name),
-            description=description,
+            description=optional_text(description, "description"),
             permissions=_check_permissions(permissions, declared),
         )
 
@@ -100,7 +101,7 @@ class Role(Aggregate):
     def describe(self, description: str | None, now: datetime) -> None:
         """Explain the role in other words; `admin` stays as it is."""
         self._refuse_admin()
-        self.description = description
+        self.description = optional_text(description, "description")
         self.touch(now)
 
     def permit(self, permissions: Iterable[str], declared: Collection[str], now: datetime) -> None:
