@@ -61,6 +61,19 @@ class Hooks:
         return [plugin for plugin in self.plugins if plugin.error is None]
 
     @property
+    def specifications(self) -> Mapping[str, tuple[str, Callable[[], Any]]]:
+        """Every hook that there is: name → the plugin that publishes it, and its specification."""
+        found = {name: (KERNEL, function) for name, function in _specs(hookspecs).items()}
+        for plugin in self.active:
+            published = self.collect_one(plugin, "register_hookspecs")
+            found |= {name: (plugin.name, function) for name, function in _specs(published).items()}
+        return found
+
+    def implements(self, plugin: Plugin, hook: str) -> bool:
+        """Tell whether a plugin has something to say to a hook."""
+        return self._implementation(plugin, hook) is not None
+
+    @property
     def kernel_hooks(self) -> list[str]:
         """Names of the hooks that the kernel itself declares."""
         return _spec_names(hookspecs)
@@ -208,7 +221,11 @@ class Hooks:
 
 
 def _spec_names(module: ModuleType) -> list[str]:
-    return list(_marked(module, f"{PROJECT_NAME}_spec"))
+    return list(_specs(module))
+
+
+def _specs(module: ModuleType | None) -> dict[str, Callable[[], Any]]:
+    return _marked(module, f"{PROJECT_NAME}_spec") if module else {}
 
 
 def _marked(module: ModuleType, mark: str) -> dict[str, Callable[[], Any]]:

@@ -192,6 +192,11 @@ class Kernel:
         return self._hooks.active
 
     @property
+    def hooks(self) -> Hooks:
+        """Who publishes which hook, and who implements it."""
+        return self._hooks
+
+    @property
     def permissions(self) -> Sequence[PermissionInfo]:
         """Every declared permission, in plugin order."""
         return [

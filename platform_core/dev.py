@@ -2,7 +2,7 @@
 `platform dev`: the whole platform in one process and one event loop, on data that survive it.
 
     platform dev ── pipe ──► guardian ──► PostgreSQL, Redis            (where no address was given)
-       ├─ API · worker · scheduler · mail catcher with its page · stand-ins that modules bring
+       ├─ API · worker · scheduler · mail catcher with its page · what is installed · stand-ins that modules bring
        └─ with --reload these are a child process, replaced when the source changes
 
 Imported by `cli`. Heavy modules are imported while PostgreSQL starts.
@@ -47,7 +47,7 @@ class _Order:
     What the application part is told; without secrets, because it is an argument of the child.
 
     Attributes:
-        smtp_port, mails_port: kept over reloads; 0 takes free ones.
+        smtp_port, mails_port, map_port: kept over reloads; 0 takes free ones.
         born_at: `time.time()` of the start, for the banner.
         again: a reload; the banner is short.
     """
@@ -56,6 +56,7 @@ class _Order:
     born_at: float
     smtp_port: int = 0
     mails_port: int = 0
+    map_port: int = 0
     again: bool = False
 
 
@@ -243,6 +244,7 @@ class _Application:
     async def run(self) -> None:
         """Start everything in order, say so, and run until the end."""
         from platform_core import serve
+        from platform_core._documentation import Site, handbook_of
         from platform_core._watchdog import watchdog
 
         async with self._mail_catcher() as catcher:
@@ -261,12 +263,14 @@ class _Application:
                 mails = bind("127.0.0.1", self._order.mails_port) if catcher is not None else None
                 if catcher is not None and mails is not None:
                     parts.append(serve.side_part("mails", catcher.app, mails))
+                map_listener = bind("127.0.0.1", self._order.map_port)
+                parts.append(serve.side_part("map", Site(handbook_of(kernel)).app, map_listener))
                 parts += [
                     serve.side_part(one.name, one.app(self._directory / "companions" / one.name), listener)
                     for one, listener in self._companions
                 ]
                 self._lifetime.started()
-                self._greet(kernel, http_url(mails) if mails else None)
+                self._greet(kernel, http_url(mails) if mails else None, http_url(map_listener))
                 # who stands at a breakpoint is not to lose the process
                 stuck_seconds = kernel.settings.lease_seconds * serve.STUCK_LEASES
                 async with watchdog(stuck_seconds, kernel.metrics, ends=False):
@@ -330,13 +334,14 @@ class _Application:
 
         await run_seeds(kernel)
 
-    def _greet(self, kernel: Kernel, mails_url: str | None) -> None:
+    def _greet(self, kernel: Kernel, mails_url: str | None, map_url: str) -> None:
         took = time.time() - self._order.born_at
         if self._order.again:
             _say(f"reloaded in {took:.1f} s")
             return
         url = kernel.settings.public_url
         facts = [("API", f"{url}/api/v1"), ("Docs", f"{url}/docs")]
+        facts.append(("Map", f"{map_url}  (what is installed, and how it fits together)"))
         facts.append(
             ("Mails", f"{mails_url}  (caught here, delivered to nobody)" if mails_url else "by your SMTP_URL")
         )
@@ -444,8 +449,8 @@ class _Reloading:
         self, source: Mapping[str, str], order: _Order, listener: socket.socket, lifetime: Lifetime
     ) -> None:
         self._source, self._order, self._listener, self._lifetime = source, order, listener, lifetime
-        # chosen once, so that a page of the mail catcher that is open stays open
-        self._ports = {"smtp_port": _free_port(), "mails_port": _free_port()}
+        # chosen once, so that a page of them that is open stays open, and finds what has changed
+        self._ports = {name: _free_port() for name in ("smtp_port", "mails_port", "map_port")}
         self._leash, self._held = os.pipe()
 
     async def run(self) -> None:

@@ -51,6 +51,7 @@ _SECTIONS: Final[dict[str, dict[str, _Entry]]] = {
         "config": _Entry(
             "platform_core.cli.config:app", "Every setting, where it comes from, what it means."
         ),
+        "docs": _Entry("platform_core.cli.docs:app", "What is installed, as a page and as files."),
         "openapi": _Entry(
             "platform_core.cli.openapi:app", "Print the OpenAPI document of the installed modules."
         ),

@@ -11,11 +11,8 @@ from platform_core.cli._output import AsJson, note, print_json, print_table
 from platform_core.cli._session import assembled_environment, load_kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
+    from platform_core._documentation import Canvas
     from platform_core.app import Kernel
-    from platform_core.declarations import Migrations
-    from platform_core.domain import Event
 
 _PATIENCE_SECONDS = 2
 """For a database that is only asked by the way."""
@@ -42,13 +39,15 @@ def list_modules(json: AsJson = False) -> None:
 
 def show(name: Annotated[str, typer.Argument(help="The module's name.")], json: AsJson = False) -> None:
     """Show everything about one module: what it declares, and what it may ask of others."""
+    from platform_core._documentation import handbook_of
+
     kernel = load_kernel(assembled_environment())
     _ask_database(kernel)
     module = next((module for module in kernel.modules() if module.name == name), None)
     if module is None:
         known = ", ".join(plugin.name for plugin in kernel.plugins)
         raise typer.BadParameter(f"there is no module {name}; installed are: {known}")
-    details = _details(kernel, name)
+    details = _details(next(canvas for canvas in handbook_of(kernel).modules if canvas.name == name))
     if json:
         print_json({**{field: getattr(module, field) for field in module.__dataclass_fields__}, **details})
         return
@@ -91,81 +90,33 @@ def _counted(count: int, what: str) -> str:
     return f"1 {what.removesuffix('ies')}y" if what.endswith("ies") else f"1 {what.removesuffix('s')}"
 
 
-def _details(kernel: Kernel, name: str) -> dict[str, Any]:
+def _details(module: Canvas) -> dict[str, Any]:
     """Return what a module needs, what its manifest allows, and what its hooks declared, as lines by heading."""
-    plugin = next(plugin for plugin in kernel.plugins if plugin.name == name)
-    manifest, declared = plugin.manifest, kernel.declared.get(name)
-    details: dict[str, Any] = {
-        "title": manifest.title,
-        "boot": manifest.boot,
-        "needs": list(plugin.requires),
-        "needed_by": [other.name for other in kernel.plugins if name in other.requires],
-        "asks": list(manifest.queries),
-        "consumes_events_of": list(manifest.consumes),
-        "has_sagas_act_in": list(manifest.sagas),
-        "optional_neighbours": list(plugin.optional),
-        "capabilities": list(manifest.capabilities),
-        "paths": list(manifest.paths),
-        "links": [f"{link.table}.{link.column} → {link.target}" for link in manifest.links],
-        "cli_groups": [f"{group}: {about}" for group, about in manifest.commands.items()],
+    return {
+        "title": module.title,
+        "boot": module.boot,
+        "needs": module.needs,
+        "needed_by": module.needed_by,
+        "asks": module.asks,
+        "consumes_events_of": module.consumes,
+        "has_sagas_act_in": module.directs,
+        "optional_neighbours": module.neighbours,
+        "capabilities": module.capabilities,
+        "paths": module.paths,
+        "links": module.links,
+        "cli_groups": [f"{group}: {about}" for group, about in module.cli_groups.items()],
+        "routes": [f"{route.method} {route.path}" for route in module.routes],
+        "tables": [table.name for table in module.tables],
+        "publishes": [f"{event.name} v{event.version}" for event in module.publishes],
+        "subscriptions": [f"{handler.event} → {handler.name}" for handler in module.subscriptions],
+        "handles": [command.name for command in module.commands],
+        "answers": [query.name for query in module.queries],
+        "hooks_offered": [hook.name for hook in module.hooks_offered],
+        "hooks_implemented": [hook.name for hook in module.hooks_implemented],
+        "schedules": [f"{name}, {every}" for name, every in module.schedules],
+        "sagas": [f"{name}, {len(steps)} steps" for name, steps in module.sagas],
+        "permissions": [f"{permission.name}: {permission.about}" for permission in module.permissions],
+        "settings": [f"{setting.variable}: {setting.about}" for setting in module.settings],
+        "seeds": [f"{name} ({tier})" for name, tier in module.seeds],
+        "health_checks": module.health_checks,
     }
-    if declared is not None:
-        details |= {
-            "routes": _routes(declared.routers),
-            "tables": _tables(declared.migrations),
-            "publishes": _published(name),
-            "subscriptions": [f"{s.event.wire_name} → {s.name}" for s in declared.subscriptions],
-            "handles": sorted(command.wire_name for command in declared.services.commands),
-            "answers": sorted(query.wire_name for query in declared.services.queries),
-            "schedules": [f"{s.name}, every {s.every}" for s in declared.schedules],
-            "sagas": [f"{saga.name}@{saga.version}, {len(saga.steps)} steps" for saga in declared.sagas],
-            "permissions": [f"{p.name}: {p.description}" for p in declared.permissions],
-            "settings": _settings(name, declared.settings),
-            "seeds": [f"{seed.name} ({seed.tier.name.lower()})" for seed in declared.seeds],
-            "health_checks": [health.name for health in declared.health_checks],
-        }
-    return details
-
-
-def _routes(routers: Sequence[Any]) -> list[str]:
-    from platform_core.http.routing import API_PREFIX
-
-    return [
-        f"{'/'.join(sorted(route.methods))} {API_PREFIX if getattr(router, 'prefix_api', True) else ''}{route.path}"
-        for router in routers
-        for route in router.routes
-    ]
-
-
-def _tables(migrations: Migrations | None) -> list[str]:
-    if migrations is None:
-        return []
-    metadata = migrations.metadata if isinstance(migrations.metadata, tuple) else (migrations.metadata,)
-    return sorted(table.fullname for part in metadata for table in part.tables.values())
-
-
-def _published(name: str) -> list[str]:
-    """Return the events of a module that others may hear of: those in its contracts."""
-    from platform_core.domain import Event
-
-    found = {
-        f"{event.wire_name} v{event.wire_version}"
-        for event in _descendants(Event)
-        if event.__module__.startswith(f"{name}.contracts")
-    }
-    return sorted(found)
-
-
-def _descendants(root: type[Event]) -> Iterator[type[Event]]:
-    for child in root.__subclasses__():
-        yield child
-        yield from _descendants(child)
-
-
-def _settings(name: str, settings: Any) -> list[str]:
-    from platform_core.settings import variable_name
-
-    if settings is None:
-        return []
-    fields = type(settings).model_fields.items()
-    return [f"{field.alias or variable_name(name, key)}: {field.description or ''}" for key, field in fields]

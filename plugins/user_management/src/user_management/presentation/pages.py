@@ -74,11 +74,11 @@ _RESET: Final = """
 """
 
 
-@router.get("/verify-email", public=True, include_in_schema=False)
+@router.get("/verify-email", public=True, include_in_schema=False, summary="Page behind the link of a mail")
 async def verify_email() -> HTMLResponse:
     return page("Confirm your e-mail address", _VERIFY, style=_STYLE, script=_SCRIPT)
 
 
-@router.get("/reset-password", public=True, include_in_schema=False)
+@router.get("/reset-password", public=True, include_in_schema=False, summary="Page behind the link of a mail")
 async def reset_password() -> HTMLResponse:
     return page("Choose a new password", _RESET, style=_STYLE, script=_SCRIPT)
