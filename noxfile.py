@@ -196,6 +196,16 @@ def docs(session: nox.Session) -> None:
     session.run("zensical", "build", "--clean", "--strict")
 
 
+@nox.session(python=False, default=False)
+def tutorial(session: nox.Session) -> None:
+    """
+    A newcomer's walk through docs/tutorial.md: wheels of this tree, an empty home, every block as the page has it.
+
+    Not a part of the default run: pip fetches and installs everything as it would on a new machine.
+    """
+    session.run("pytest", "-s", "tests/docs/walk_tutorial.py", *session.posargs)
+
+
 @nox.session(python=False)
 def chaos(session: nox.Session) -> None:
     """

@@ -4,6 +4,8 @@ Whether the Markdown pages hold together: every link leads somewhere, every exam
 D1  A relative link names a file or a folder of the repository.
 D2  An anchor, on the same page or another, is the name of a heading there, as code hosts write it.
 D3  A fenced block of Python, TOML, JSON or shell is one: it parses. That it also does what it says is the tests' part.
+D4  A block below a comment `from FILE` is there in that file, line by line; `# …` stands for what is left out. Every
+    block of Python and TOML in a how-to guide has one.
 
 The site's own builder says the like for what is below `docs/`; this goes for the READMEs too, and for
 links between them.
@@ -28,6 +30,9 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PATTERNS: Final = ("*.md", "docs/**/*.md", "plugins/*/*.md", "tests/samples/*/*.md")
 PARSER: Final = MarkdownIt("commonmark").enable("table")
 
+FROM: Final = re.compile(r"<!-- from (?P<path>\S+) -->")
+BOUND: Final = ("python", "toml")
+
 Finding = tuple[int, str]
 
 
@@ -35,11 +40,16 @@ def findings(page: Path, root: Path = ROOT) -> Iterator[Finding]:
     """
     Everything the rules say about one page, in line order.
     """
-    line = 1
+    line, said = 1, ""
     for token in PARSER.parse(page.read_text(encoding="utf-8")):
         line = token.map[0] + 1 if token.map else line
-        if token.type == "fence" and (problem := unreadable(token.info.strip(), token.content)):
-            yield line, f"D3 {problem}"
+        if token.type == "fence":
+            language = token.info.partition(" ")[0]
+            if problem := unreadable(language, token.content):
+                yield line, f"D3 {problem}"
+            if problem := _untrue(token.content, language, said, page, root):
+                yield line, f"D4 {problem}"
+        said = token.content.strip() if token.type == "html_block" else ""
         for target in _targets(token):
             if problem := _broken(page, target, root):
                 yield line, problem
@@ -57,6 +67,31 @@ def unreadable(language: str, text: str) -> str | None:
     except ValueError as error:  # what every one of the parsers raises, or a child of it
         return f"not {language}: {error}"
     return None
+
+
+def _untrue(text: str, language: str, said: str, page: Path, root: Path) -> str | None:
+    """
+    Why a block is not the piece of a file that the comment before it names, or None.
+    """
+    source = FROM.fullmatch(said)
+    if source is None:
+        is_bound = language in BOUND and page.parent.name == "how-to"
+        return "a guide's example is real code: name its file in a comment before it" if is_bound else None
+    file = root / source["path"]
+    if not file.is_file():
+        return f"{source['path']} is not there"
+    lines = _bare(file.read_text(encoding="utf-8"))
+    for piece in re.split(r"^\s*# …$", text, flags=re.MULTILINE):
+        if _bare(piece) not in lines:
+            return f"{source['path']} does not say: {next(iter(piece.split(chr(10))), '')}"
+    return None
+
+
+def _bare(text: str) -> str:
+    """
+    The lines without indentation and without the empty ones, which an excerpt may have in other numbers.
+    """
+    return "\n".join(["", *(stripped for line in text.splitlines() if (stripped := line.strip())), ""])
 
 
 def anchors(page: Path) -> set[str]:

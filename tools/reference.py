@@ -1,5 +1,6 @@
 """
-Write `docs/reference/` from the code, so that it cannot be wrong: hooks, settings, problems, commands, grades.
+Write `docs/reference/` from the code, so that it cannot be wrong: hooks, settings, problems and errors, events, the
+command line, HTTP, grades.
 
     uv run python tools/reference.py            write the pages
     uv run python tools/reference.py --check    exit 1 when a page is out of date
@@ -13,6 +14,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -21,13 +23,15 @@ import typer.main
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
-from platform_core import ENTRY_POINT_GROUP, errors, hookspecs
+from platform_core import ENTRY_POINT_GROUP, _development, errors, hookspecs
 from platform_core._conformance.catalogue import CHECKS
 from platform_core._conformance.grades import Grade
+from platform_core._documentation import Canvas, Handbook, handbook_of
+from platform_core.app import Kernel
 from platform_core.cli._root import root
 from platform_core.errors import DomainError, PlatformError
 from platform_core.http.problems import STATUS, title_of
-from platform_core.settings import KernelSettings, variable_name
+from platform_core.settings import KernelSettings, read_settings, variable_name
 
 REPOSITORY: Final = Path(__file__).parent.parent
 TARGET: Final = REPOSITORY / "docs" / "reference"
@@ -68,9 +72,25 @@ def pages() -> dict[str, str]:
         "hooks.md": _page("Hooks", _hooks()),
         "settings.md": _page("Settings", _settings()),
         "problems.md": _page("Problems and errors", _problems()),
+        "events.md": _page("Events", _events(shipped())),
+        "http.md": _page("HTTP", _http(shipped())),
         "commands.md": _page("Commands", _commands()),
         "grades.md": _page("Grades of modules", _grades()),
     }
+
+
+@cache
+def shipped() -> Handbook:
+    """Return what the repository's own modules declare; loaded with made-up secrets, and connected to nothing."""
+    source = {
+        "PLATFORM_ENV": "development",
+        "PLATFORM_MODULES": ",".join(SHIPPED),
+        "DATABASE_URL": "postgresql:///nowhere",
+        "REDIS_URL": "redis://nowhere",
+    }
+    store = _development.SecretStore(Path(".platform"), keeps=False)
+    source = _development.with_module_secrets(_development.defaults(source, Path(".platform"), store), store)
+    return handbook_of(Kernel.load(read_settings(source), source))
 
 
 def current(name: str) -> str:
@@ -202,6 +222,42 @@ def _problems() -> Iterator[str]:
         if error.__module__ == errors.__name__ and not issubclass(error, DomainError):
             yield f"| `{error.__name__}` | {_cell(title_of(error))} |"
     yield ""
+
+
+def _events(handbook: Handbook) -> Iterator[str]:
+    yield "What modules tell each other: stored with the change that it is about, delivered to every handler at least"
+    yield "once, with effects in the database exactly once. Fields are JSON; identifiers and times are text in it."
+    yield "`platform docs` draws the flow of those that are installed."
+    yield ""
+    for module in handbook.modules:
+        if module.publishes:
+            yield from (f"## `{module.name}`", "")
+        for event in module.publishes:
+            yield from (f"### `{event.name}` v{event.version}", "", event.about, "")
+            yield from ("| field | type |", "|---|---|")
+            yield from (f"| `{name}` | `{_cell(kind)}` |" for name, kind in event.fields.items())
+            yield ""
+            if event.handlers:
+                handlers = ", ".join(f"`{handler}`" for _, handler in event.handlers)
+                yield from (f"Given to {handlers}.", "")
+
+
+def _http(handbook: Handbook) -> Iterator[str]:
+    yield "Every route of the shipped modules, and who may call it; bodies and answers are in the OpenAPI document"
+    yield "(`platform openapi`, or `/docs` of a running platform). What all routes have in common, such as problems,"
+    yield "pages, `ETag` and `Idempotency-Key`, is not repeated in the last column."
+    yield ""
+    for module in handbook.modules:
+        if module.routes:
+            yield from (f"## `{module.name}`", "", *_routes(module), "")
+
+
+def _routes(module: Canvas) -> Iterator[str]:
+    yield from ("| route | what it does | who | refuses |", "|---|---|---|---|")
+    for route in module.routes:
+        refusals = ", ".join(f"`{refusal.partition(':')[0]}`" for refusal in route.refuses)
+        who = f"`{route.access}`" if ":" in route.access else route.access
+        yield f"| `{route.method} {route.path}` | {_cell(route.summary)} | {who} | {refusals} |"
 
 
 def _descendants(root_class: type[Any]) -> Iterator[type[Any]]:

@@ -1,4 +1,4 @@
-"""The reference pages say what the code says: each hook, setting, problem and command, as it is now."""
+"""The reference pages say what the code says: each hook, setting, problem, event, command and route, as it is now."""
 
 import importlib.util
 from pathlib import Path
@@ -7,6 +7,7 @@ from types import ModuleType
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
+_PAGES = ["commands.md", "events.md", "grades.md", "hooks.md", "http.md", "problems.md", "settings.md"]
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +20,23 @@ def reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["hooks.md", "settings.md", "problems.md", "commands.md", "grades.md"])
+@pytest.mark.parametrize("page", _PAGES)
 def test_a_reference_page_is_what_the_code_says(reference: ModuleType, page: str) -> None:
     assert reference.current(page) == reference.pages()[page], "run: uv run python tools/reference.py"
+
+
+def test_there_is_a_page_of_each_kind_and_no_other(reference: ModuleType) -> None:
+    assert sorted(reference.pages()) == _PAGES
+    assert sorted(path.name for path in (REPOSITORY / "docs" / "reference").glob("*.md")) == _PAGES
+
+
+def test_every_event_and_every_route_says_what_it_is(reference: ModuleType) -> None:
+    handbook = reference.shipped()
+    assert len(handbook.events) > 30
+    assert [event.name for event in handbook.events if not event.about] == []
+    routes = [route for module in handbook.modules for route in module.routes]
+    assert len(routes) > 100
+    assert [f"{route.method} {route.path}" for route in routes if not route.summary] == []
 
 
 def test_every_hook_says_when_it_is_called_and_what_happens_on_an_error(reference: ModuleType) -> None:
