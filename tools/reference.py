@@ -1,6 +1,6 @@
 """
 Write `docs/reference/` from the code, so that it cannot be wrong: hooks, settings, problems and errors, events, the
-command line, HTTP, grades.
+command line, HTTP, grades, and the pictures of the shipped modules.
 
     uv run python tools/reference.py            write the pages
     uv run python tools/reference.py --check    exit 1 when a page is out of date
@@ -27,6 +27,7 @@ from platform_core import ENTRY_POINT_GROUP, _development, errors, hookspecs
 from platform_core._conformance.catalogue import CHECKS
 from platform_core._conformance.grades import Grade
 from platform_core._documentation import Canvas, Handbook, handbook_of
+from platform_core._documentation.files import texts
 from platform_core.app import Kernel
 from platform_core.cli._root import root
 from platform_core.errors import DomainError, PlatformError
@@ -75,7 +76,7 @@ def pages() -> dict[str, str]:
         "events.md": _page("Events", _events(shipped())),
         "http.md": _page("HTTP", _http(shipped())),
         "commands.md": _page("Commands", _commands()),
-        "grades.md": _page("Grades of modules", _grades()),
+        **{name: text for name, text in texts(shipped()).items() if name.endswith(".svg")},
     }
 
 
@@ -227,7 +228,9 @@ def _problems() -> Iterator[str]:
 def _events(handbook: Handbook) -> Iterator[str]:
     yield "What modules tell each other: stored with the change that it is about, delivered to every handler at least"
     yield "once, with effects in the database exactly once. Fields are JSON; identifiers and times are text in it."
-    yield "`platform docs` draws the flow of those that are installed."
+    yield "`platform docs` draws the flow of those that are installed; of the shipped ones it is this:"
+    yield ""
+    yield "![Every event on the left, every handler on the right](events.svg)"
     yield ""
     for module in handbook.modules:
         if module.publishes:

@@ -1,6 +1,8 @@
 """The check of the Markdown pages finds what it promises to find, and finds nothing in the repository's own."""
 
 import importlib.util
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -67,3 +69,35 @@ def test_what_leads_nowhere_or_cannot_be_read_is_found(
         ((line, problem),) = found
         assert line >= 3
         assert problem.startswith(told)
+
+
+def test_every_page_has_a_place_in_the_site() -> None:
+    site = tomllib.loads((REPOSITORY / "zensical.toml").read_text(encoding="utf-8"))["project"]
+    placed = list(_leaves(site["nav"]))
+    there = {page.relative_to(REPOSITORY / "docs").as_posix() for page in (REPOSITORY / "docs").rglob("*.md")}
+    assert len(placed) == len(set(placed))
+    assert set(placed) == there
+
+
+def _leaves(entry: object) -> Iterator[str]:
+    if isinstance(entry, str):
+        yield entry
+    for below in entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ():
+        yield from _leaves(below)
+
+
+def test_an_example_that_is_not_in_the_file_it_names_is_found(documents: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "how-to").mkdir()
+    (tmp_path / "code.py").write_text("def one():\n    first = 1\n    second = 2\n\n    return first\n")
+    page = tmp_path / "how-to" / "page.md"
+
+    def told(text: str) -> list[str]:
+        page.write_text(f"# Page\n\n{text}\n")
+        return [problem for _, problem in documents.findings(page, tmp_path)]
+
+    assert told("<!-- from code.py -->\n```python\nfirst = 1\n# …\nreturn_ = 0\n```") != []
+    assert told("<!-- from code.py -->\n```python\nfirst = 1\nsecond = 2\n```") == []
+    assert told("```python\nfirst = 1\n```") == [
+        "D4 a guide's example is real code: name its file in a comment before it"
+    ]
+    assert told("<!-- from gone.py -->\n```python\nfirst = 1\n```") == ["D4 gone.py is not there"]
