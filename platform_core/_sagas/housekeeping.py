@@ -19,7 +19,7 @@ _RELEASE: Final = """
 WITH stranded AS (
     SELECT d.id FROM platform.sagas s JOIN platform.deliveries d ON d.id = s.id
     CROSS JOIN LATERAL split_part(d.handler, '.', 1) AS owner
-    WHERE s.finished_at IS NULL AND d.status = 'pending' AND position(':' in d.handler) > 0
+    WHERE s.status NOT IN ('completed', 'compensated') AND d.status = 'pending' AND position(':' in d.handler) > 0
       AND (d.lease_token IS NULL OR d.available_at <= now())
       AND owner <> ALL(%(here)s) AND NOT EXISTS (SELECT FROM platform.subscriptions WHERE module = owner)
       AND (NOT EXISTS (SELECT FROM platform.modules WHERE name = owner)
