@@ -227,9 +227,10 @@ class Checks:
                 continue
             if not name.startswith(f"{module}."):
                 hint = f'wire_name: ClassVar[str] = "{module}.…"'
-                self._fail(
-                    plugin, NameCollision(module, f"the event {event.__name__} is called {name!r}", hint)
-                )
+                owner = name.partition(".")[0]
+                whose = f", which is a name of {owner}'s" if owner in active else ""
+                problem = f"the event {event.__name__} is called {name!r}{whose}"
+                self._fail(plugin, NameCollision(module, problem, hint))
             elif name in owners and owners[name] is not event:
                 problem = f"{owners[name].__qualname__} and {event.__qualname__} are both called {name}"
                 self._fail(plugin, NameCollision(module, problem, "rename one of them"))

@@ -138,7 +138,7 @@ THEFTS = {
     "an event's name": (
         "@dataclass(frozen=True, kw_only=True)\nclass Mine(Event):\n"
         "    wire_name: ClassVar[str] = 'victim.vault_opened'",
-        "the event Mine is called 'victim.vault_opened'",
+        "the event Mine is called 'victim.vault_opened', which is a name of victim's",
     ),
     "a health check": (
         "async def bad() -> None: raise OSError\n"
