@@ -8,6 +8,7 @@ modules' own build back ends, installed by a real pip, and the platform runs as 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -71,10 +73,15 @@ class Machine:
 
     def build(self, project: Path) -> Path:
         """Build a project's wheel from a copy of its source, by its own build back end."""
-        copy, wheels = self.home / "source" / project.name, self.home / "wheels" / project.name
+        copy = self.home / "source" / project.name
         shutil.copytree(project, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        return self.build_in_place(copy)
+
+    def build_in_place(self, project: Path) -> Path:
+        """Build a project's wheel where it lies."""
+        wheels = self.home / "wheels" / project.name
         offline = ["--no-index", "--no-deps", "--no-build-isolation"]
-        self.pip("wheel", "--quiet", *offline, "--wheel-dir", str(wheels), str(copy))
+        self.pip("wheel", "--quiet", *offline, "--wheel-dir", str(wheels), str(project))
         [wheel] = wheels.glob("*.whl")
         return wheel
 
@@ -172,21 +179,48 @@ def new_machine(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Mac
     """Make a machine: `new_machine("name")`; a session has few, each takes seconds."""
 
     def make(name: str) -> Machine:
-        machine = Machine(tmp_path_factory.mktemp(name))
-        machine.desk.mkdir()
-        environment = machine.home / "environment"
-        subprocess.run(
-            [sys.executable, "-m", "virtualenv", "--quiet", "--no-download", str(environment)],
-            check=True,
-            env=_plain_environment(),
-        )
-        [site_packages] = environment.glob("lib/python*/site-packages")
+        machine, site_packages = _bare_machine(tmp_path_factory.mktemp(name))
         # `addsitedir` reads the .pth files there, which is how the workspace's own packages are installed
         lines = [f"import site; site.addsitedir({path!r})" for path in _own_site_packages()]
         (site_packages / "what_the_tests_have.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
         return machine
 
     return make
+
+
+@pytest.fixture(scope="session")
+def clean_machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """A machine that has other people's libraries only: nothing of this repository, no checkout on its path."""
+    machine, site_packages = _bare_machine(tmp_path_factory.mktemp("clean"))
+    for library in _libraries():
+        if not (site_packages / library.name).exists():
+            (site_packages / library.name).symlink_to(library)
+    return machine
+
+
+def _bare_machine(home: Path) -> tuple[Machine, Path]:
+    """Make an environment; returns it, and where its packages are."""
+    machine = Machine(home)
+    machine.desk.mkdir()
+    environment = machine.home / "environment"
+    subprocess.run(
+        [sys.executable, "-m", "virtualenv", "--quiet", "--no-download", str(environment)],
+        check=True,
+        env=_plain_environment(),
+    )
+    [site_packages] = environment.glob("lib/python*/site-packages")
+    return machine, site_packages
+
+
+def _libraries() -> set[Path]:
+    """Return what the tests' environment has installed, but for the packages of this repository."""
+    return {
+        Path(str(distribution.locate_file(file.parts[0])))
+        for distribution in distributions(path=_own_site_packages())
+        if not re.match(r"platform[-_](core|plugin)", distribution.metadata["Name"])
+        for file in distribution.files or ()
+        if file.parts[0] not in ("..", "__pycache__") and file.suffix != ".pth"
+    }
 
 
 def _own_site_packages() -> list[str]:
