@@ -140,7 +140,7 @@ async def test_fifty_race_for_one_seat(p: RunningPlatform, gateway: ServedGatewa
     course = await make_course(p, capacity=1)
     buyers = [await sign_up(p, f"buyer{number}") for number in range(50)]
     answers = await asyncio.gather(*(buy(buyer, course) for buyer in buyers))
-    assert Counter(answer.status_code for answer in answers) <= Counter({201: 1, 409: 49, 202: 49})
+    assert Counter(answer.status_code for answer in answers) <= Counter({201: 1, 409: 49, 202: 50})
     await p.deliver(skip_waits=True)  # a busy machine answers 202 to some, and a worker goes on
     statuses = Counter(row["status"] for row in await p.sql("SELECT status FROM orders.orders"))
     assert statuses == {"completed": 1, "refunded": 49}

@@ -57,7 +57,7 @@ async def test_two_hundred_purchases_at_once_end_consistent(
                 )
             )
             if is_killed:
-                await eventually(lambda: _some(gateway, 60), every_seconds=0.01)
+                await eventually(lambda: _some(gateway, 60), within_seconds=300, every_seconds=0.01)
                 one.kill()
             statuses = Counter(await answers)
 
@@ -67,7 +67,7 @@ async def test_two_hundred_purchases_at_once_end_consistent(
                 )
                 return row["n"] == 0
 
-            await eventually(settled)
+            await eventually(settled, within_seconds=300)
             record_property(
                 "chaos", f"200 purchases at once: {time.monotonic() - started:.1f} s, {dict(statuses)}"
             )
