@@ -201,6 +201,7 @@ async def test_after_a_purge_nothing_is_left_of_it_but_an_archive(
     code, out, errors = await command("remove", "ledger", "--yes", "--purge", "--export", str(archive))
     assert code == 0, out + errors
     assert "ledger is gone: no schema, no role, no line in any registry is left of it." in out
+    assert "left out" not in errors, "nobody complains of a module that is being taken out"
     assert removal_traces(p) == []
     await p.kernel.announce()  # whoever still has it loaded keeps it closed
     assert p.kernel.switches.off == {"ledger": 404}

@@ -131,13 +131,28 @@ def _end(
             archive.write(connection, plan, export, progress)
 
     def forget() -> None:
-        with_kernel_of(source, lambda kernel: kernel.forget(gone))
+        with_kernel_of(_without(source, plan.module), lambda kernel: kernel.forget(gone))
 
     if purge:
         return removal.purge(url, plan.module, progress=note, last=write, forget=forget)
     if export is not None:
         archive.export(url, plan, export, progress)
     return ()
+
+
+def _without(source: dict[str, str], module: str) -> dict[str, str]:
+    """Return the same environment with every module but one: its tables are gone, and it would fail to start."""
+    from importlib.metadata import entry_points
+
+    from platform_core import ENTRY_POINT_GROUP
+    from platform_core._environment import chosen_modules
+    from platform_core._manifest import KERNEL
+    from platform_core._pins import pins
+
+    chosen = chosen_modules(source) or tuple(entry_points(group=ENTRY_POINT_GROUP).names)
+    others = [str(pin) for pin in pins(chosen).values() if pin.name not in (KERNEL, module)]
+    # the kernel's name keeps the list from being empty, which would mean everything
+    return {**source, "PLATFORM_MODULES": ",".join([KERNEL, *others]), "PLATFORM_MODULES_FILE": ""}
 
 
 async def _drain(kernel: Kernel, url: str, name: str, seconds: float) -> None:
