@@ -6,6 +6,7 @@ D2  An anchor, on the same page or another, is the name of a heading there, as c
 D3  A fenced block of Python, TOML, JSON or shell is one: it parses. That it also does what it says is the tests' part.
 D4  A block below a comment `from FILE` is there in that file, line by line; `# …` stands for what is left out. Every
     block of Python and TOML in a how-to guide has one.
+D5  A page below `docs/` has a place in the site: `nav` in zensical.toml.
 
 The site's own builder says the like for what is below `docs/`; this goes for the READMEs too, and for
 links between them.
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -41,6 +43,10 @@ def findings(page: Path, root: Path = ROOT) -> Iterator[Finding]:
     Everything the rules say about one page, in line order.
     """
     line, said = 1, ""
+    if page.is_relative_to(root / "docs") and (
+        name := page.relative_to(root / "docs").as_posix()
+    ) not in placed(root):
+        yield line, f"D5 zensical.toml has no place for {name}"
     for token in PARSER.parse(page.read_text(encoding="utf-8")):
         line = token.map[0] + 1 if token.map else line
         if token.type == "fence":
@@ -92,6 +98,24 @@ def _bare(text: str) -> str:
     The lines without indentation and without the empty ones, which an excerpt may have in other numbers.
     """
     return "\n".join(["", *(stripped for line in text.splitlines() if (stripped := line.strip())), ""])
+
+
+@cache
+def placed(root: Path) -> frozenset[str]:
+    """
+    The pages that the site leads to, by their paths below `docs/`.
+    """
+    site = root / "zensical.toml"
+    return frozenset(
+        _leaves(tomllib.loads(site.read_text(encoding="utf-8"))["project"]["nav"]) if site.is_file() else ()
+    )
+
+
+def _leaves(entry: object) -> Iterator[str]:
+    if isinstance(entry, str):
+        yield entry
+    for below in entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ():
+        yield from _leaves(below)
 
 
 def anchors(page: Path) -> set[str]:

@@ -1,8 +1,6 @@
 """The check of the Markdown pages finds what it promises to find, and finds nothing in the repository's own."""
 
 import importlib.util
-import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -71,19 +69,20 @@ def test_what_leads_nowhere_or_cannot_be_read_is_found(
         assert problem.startswith(told)
 
 
-def test_every_page_has_a_place_in_the_site() -> None:
-    site = tomllib.loads((REPOSITORY / "zensical.toml").read_text(encoding="utf-8"))["project"]
-    placed = list(_leaves(site["nav"]))
-    there = {page.relative_to(REPOSITORY / "docs").as_posix() for page in (REPOSITORY / "docs").rglob("*.md")}
-    assert len(placed) == len(set(placed))
-    assert set(placed) == there
+def test_a_page_that_the_site_does_not_lead_to_is_found(documents: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "docs" / "deep").mkdir(parents=True)
+    (tmp_path / "zensical.toml").write_text(
+        '[project]\nnav = ["one.md", { "Deep" = [{ "Two" = "deep/two.md" }] }]\n'
+    )
+    pages = [tmp_path / "docs" / name for name in ("one.md", "deep/two.md", "deep/three.md")]
+    for page in pages:
+        page.write_text("# Page\n")
+    told = [problem for page in pages for _, problem in documents.findings(page, tmp_path)]
+    assert told == ["D5 zensical.toml has no place for deep/three.md"]
 
 
-def _leaves(entry: object) -> Iterator[str]:
-    if isinstance(entry, str):
-        yield entry
-    for below in entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ():
-        yield from _leaves(below)
+def test_the_site_leads_to_pages_that_are_there(documents: ModuleType) -> None:
+    assert [name for name in documents.placed(REPOSITORY) if not (REPOSITORY / "docs" / name).is_file()] == []
 
 
 def test_an_example_that_is_not_in_the_file_it_names_is_found(documents: ModuleType, tmp_path: Path) -> None:
