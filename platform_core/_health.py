@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from starlette.routing import Route
 
 from platform_core._migrations import read_database
 from platform_core._pools import KERNEL
+from platform_core.cache import RedisAway
 from platform_core.errors import Cause, OperationError, PlatformError
 from platform_core.metrics import CONTENT_TYPE
 
@@ -153,6 +155,10 @@ def routes(kernel: Kernel, is_stopping: Callable[[], bool], *, details: bool) ->
         return _json(body, 503 if readiness.status == "unavailable" else 200)
 
     async def metrics(_request: Request) -> Response:
+        if not kernel.redis.is_available:
+            # a process that nobody asks anything would tell for ever that Redis is away
+            with contextlib.suppress(RedisAway):
+                await kernel.redis.ping()
         return Response(kernel.metrics.render(), media_type=CONTENT_TYPE)
 
     shown = [Route("/metrics", metrics, name="metrics")] if details else []

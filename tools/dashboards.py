@@ -99,7 +99,7 @@ OVERVIEW = [
     ),
     Panel("Requests by status", [("{{status}}", f"sum by (status) (rate({SERVED}{RATE}))")], "reqps"),
     Panel("Duration", _quantiles(DURATIONS), "s"),
-    Panel("In flight", [("{{pod}}{{instance}}", "platform_http_requests_in_flight{$scope}")]),
+    Panel("In flight", [("{{pod}} {{instance}}", "platform_http_requests_in_flight{$scope}")]),
     Panel(
         "Deliveries by outcome",
         [("{{outcome}}", f"sum by (outcome) (rate(platform_deliveries_total{{$scope}}{RATE}))")],
@@ -112,8 +112,8 @@ OVERVIEW = [
         "percentunit",
         help="Share of the time in which a loop was more than 0.1 s late, by the task that held it up.",
     ),
-    Panel("Processor", [("{{pod}}{{instance}}", f"rate(process_cpu_seconds_total{{$scope}}{RATE})")]),
-    Panel("Memory", [("{{pod}}{{instance}}", "process_resident_memory_bytes{$scope}")], "bytes"),
+    Panel("Processor", [("{{pod}} {{instance}}", f"rate(process_cpu_seconds_total{{$scope}}{RATE})")]),
+    Panel("Memory", [("{{pod}} {{instance}}", "process_resident_memory_bytes{$scope}")], "bytes"),
     Panel(
         "Connections to PostgreSQL",
         [("{{module}}", "sum by (module) (platform_database_connections{$scope})")],
@@ -128,11 +128,11 @@ OVERVIEW = [
     ),
     Panel(
         "Redis answers",
-        [("{{pod}}{{instance}}", "platform_redis_up{$scope}")],
+        [("{{pod}} {{instance}}", "platform_redis_up{$scope}")],
         width=6,
         help="0: requests go on without it, more slowly.",
     ),
-    Panel("Scheduler acts", [("{{pod}}{{instance}}", "platform_scheduler_acting{$scope}")], width=6),
+    Panel("Scheduler acts", [("{{pod}} {{instance}}", "platform_scheduler_acting{$scope}")], width=6),
 ]
 
 MODULE = [
@@ -321,7 +321,7 @@ DATABASE = [
     ),
     Panel(
         "Replica: how old its answers can be",
-        [("{{pod}}{{instance}}", "platform_replica_lag_seconds{$scope}")],
+        [("{{pod}} {{instance}}", "platform_replica_lag_seconds{$scope}")],
         "s",
         width=12,
         alarm=10,
@@ -329,7 +329,7 @@ DATABASE = [
     ),
     Panel(
         "Redis: packets without an answer",
-        [("{{pod}}{{instance}}", f"rate(platform_redis_failures{{$scope}}{RATE})")],
+        [("{{pod}} {{instance}}", f"rate(platform_redis_failures{{$scope}}{RATE})")],
         "ops",
         width=12,
     ),

@@ -111,7 +111,8 @@ class Prometheus:
 
 
 def _named(legend: str, labels: Mapping[str, str]) -> str:
-    return " ".join(re.sub(r"{{(\w+)}}", lambda name: labels.get(name[1], ""), legend).split())
+    words = re.sub(r"{{(\w+)}}", lambda name: labels.get(name[1], ""), legend).split()
+    return " ".join(dict.fromkeys(words))  # what is pod and instance at once is said once
 
 
 # ── numbers as people read them ──────────────────────────────────────────────────────────────────
@@ -132,6 +133,14 @@ UNITS: Final[Mapping[str, Callable[[float], str]]] = {
     "ops": lambda value: f"{value:.3g}/s",
     "short": lambda value: _scaled(value, [(1e6, " M"), (1e3, " k"), (1, "")]),
 }
+
+
+def _round_in(highest: float, shown: Callable[[float], str]) -> float:
+    """Return the unit in which an axis is round: minutes and mebibytes are not tens."""
+    for unit, size in (("bytes", 2.0**20), ("s", 60.0)):
+        if shown is UNITS[unit] and highest > size:
+            return size
+    return 1.0
 
 
 def _ticks(highest: float, unit: float) -> list[float]:
@@ -222,7 +231,7 @@ def _curves(
 ) -> Iterator[str]:
     rows = _rows(lines, size[0], shown)
     highest = max(max(value for _, value in line.points) for line in lines) or 1.0
-    ticks = _ticks(highest, 2.0**20 if highest > 2**20 and shown is UNITS["bytes"] else 1.0)
+    ticks = _ticks(highest, _round_in(highest, shown))
     bottom = size[1] - 24.0 - len(rows) * 15
     plot = Plot(62.0, size[0] - 10, 30.0, bottom, ticks[-1], prometheus.start, prometheus.end)
     yield from _grid(plot, ticks, shown)
@@ -231,6 +240,10 @@ def _curves(
     named_count = sum(1 for row in rows for _, _, colour in row if colour)
     for line, colour in zip(lines[:named_count], COLOURS, strict=False):
         for piece in _pieces(line.points, prometheus):
+            if len(piece) == 1:
+                x, y = plot.across(piece[0][0]), plot.up(piece[0][1])
+                yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.5" fill="{colour}"/>'
+                continue
             path = " ".join(f"{plot.across(moment):.1f},{plot.up(value):.1f}" for moment, value in piece)
             yield f'<polyline stroke="{colour}" points="{path}"/>'
     yield from _legend(rows, size[1])
@@ -272,7 +285,7 @@ def _rows(lines: Sequence[Line], width: float, shown: Callable[[float], str]) ->
     rows: list[list[Entry]] = []
     for count in range(min(len(lines), SHOWN_COUNT), 0, -1):
         entries = [
-            (f"{line.name or 'value'}  {shown(line.last)}", colour)
+            (f"{_cut(line.name or 'value', width)}  {shown(line.last)}", colour)
             for line, colour in zip(lines[:count], COLOURS, strict=False)
         ]
         if count < len(lines):
@@ -293,12 +306,18 @@ def _legend(rows: Sequence[Sequence[Entry]], height: float) -> Iterator[str]:
             yield f'<text class="soft" x="{x + 8:g}" y="{y:g}">{escape(text)}</text>'
 
 
+def _cut(name: str, width: float) -> str:
+    """Return a name that leaves room for its value in a row."""
+    most = int((width - 110) / 6)
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
 def _broken(entries: Sequence[tuple[str, str]], width: float) -> list[list[Entry]]:
     """Break a list of texts into rows."""
     rows: list[list[Entry]] = [[]]
     x = 12.0
     for text, colour in entries:
-        wide = len(text) * 5.7 + 26
+        wide = len(text) * 6 + 24
         if rows[-1] and x + wide > width:
             rows.append([])
             x = 12.0

@@ -17,6 +17,7 @@ import pytest
 import redis
 from fault_rig.house import Api, House, eventually
 
+from platform_core.testing import PlatformFactory
 from platform_core.testing.chaos import RedisServer, black_hole
 
 if TYPE_CHECKING:
@@ -63,6 +64,22 @@ async def test_b8_without_redis_reads_writes_events_and_strict_limits_go_on(
         assert (await house.log_in(api.client, "ada")).status_code == 429
         assert (await me.get(ME)).status_code == 200
         await house.check()
+
+
+async def test_a_process_that_nobody_asks_anything_tells_that_redis_is_back(
+    platform: PlatformFactory, redis_server: RedisServer
+) -> None:
+    """Red when metrics tell how the last request to Redis went, however long ago that was."""
+    async with platform(["user_management"], settings={"REDIS_URL": redis_server.url}) as p:
+        redis_server.stop()
+        await p.client.get("/health/ready")
+        assert "platform_redis_up 0.0" in (await p.client.get("/metrics")).text
+        redis_server.start()
+
+        async def told() -> bool:
+            return "platform_redis_up 1.0" in (await p.client.get("/metrics")).text
+
+        await eventually(told)
 
 
 async def test_b9_flushing_redis_loses_no_event_no_session_and_no_lock_out(

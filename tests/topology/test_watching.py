@@ -25,7 +25,7 @@ CHOSEN = {"namespace": ".*", "component": ".*", "module": ".*", "__rate_interval
 ONLY_IN_TROUBLE = {
     "platform_loop_lag_seconds_sum": "no event loop was held up",
     "platform_database_pool_refusals_total": "no pool was empty",
-    "platform_worker_restarts_total": "no handler had to be cut off",
+    "platform_deliveries_set_aside": "nothing was given up",
 }
 """Metrics that are not there before their trouble."""
 

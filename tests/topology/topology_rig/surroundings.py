@@ -73,6 +73,7 @@ class ObjectStore(Part):
         ]
         command += [f"-{name}.port={port}" for name, port in ports.items()]
         command += [f"-s3.config={home / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=16"]
+        command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on ports that are the same for everybody
         self.endpoint = f"http://127.0.0.1:{ports['s3']}"
         super().__init__("s3", command, self._takes_objects)
         self.url = f"s3://{BUCKET}/files?endpoint_url={self.endpoint}"

@@ -34,7 +34,9 @@ class Watcher:
             }
             for one in site.processes.values()
         ]
-        relabel = [{"source_labels": ["pod"], "target_label": "instance"}]
+        relabel = [
+            {"source_labels": ["pod"], "target_label": "instance"}
+        ]  # instead of a port that says nothing
         job = {"job_name": "platform", "static_configs": targets, "relabel_configs": relabel}
         every = {"scrape_interval": f"{SCRAPE_SECONDS}s", "evaluation_interval": f"{SCRAPE_SECONDS}s"}
         configuration = {"global": every, "scrape_configs": [job], "rule_files": [str(RULES)]}
