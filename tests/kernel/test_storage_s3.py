@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = ["uvx", "--from", SERVER, "weed", "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-s3"]
     command += [f"-{name}.port={port}" for name, port in ports.items()]
     command += [f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=16"]
-        command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on ports that are the same for everybody
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on ports that are the same for everybody
     with run_process(command, ready="Start Seaweed S3 API Server", timeout_seconds=120):
         yield f"http://127.0.0.1:{ports['s3']}"
 

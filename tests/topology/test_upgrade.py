@@ -71,4 +71,4 @@ async def test_b31_a_rolling_upgrade_and_the_way_back_cost_no_answer(
     record_property("chaos", json.dumps(figures, indent=1))
     answered = [line["status"] for line in site.front.requests()]
     assert [status for status in answered if status >= 500] == []
-    assert {status for seen in figures.values() for status in seen["read"]} == {"200"}, figures
+    assert {status for seen in figures.values() for status in seen["read"]} <= {"200", "429"}, figures
