@@ -29,8 +29,8 @@ def check(subject: Subject, ground: Ground) -> Iterator[Finding]:
             f"platform db check --module {subject.name} repeats it; mend the newest revision, or write one more",
         )
     for finding in lint(own):
-        rule, _, advice = finding.message.partition(": ")
-        yield Finding(f"{finding.file}:{finding.line}", f"{finding.rule}: {rule}", advice)
+        place = f"{finding.file}:{finding.line}"
+        yield Finding(place, f"{finding.rule}: {finding.why}", finding.instead)
 
 
 async def _modules(ground: Ground) -> Sequence[ModuleMigrations]:

@@ -9,6 +9,9 @@ revisions  files as data, checked            state     what is pending: one quer
 lock       one migrator at a time            steps     where Alembic is called
 run        one module, with retries          upgrade, downgrade, offline   over all modules
 links      foreign keys across modules       roles     who may touch what
+lint       what a revision must not do       squawk    the same, of somebody who knows PostgreSQL
+clone      a copy to try things on           watch     locks, rows and sizes while revisions run
+rehearsal  what is pending, on a copy        check     up, down and up again on an empty database
 """
 
 from platform_core._migrations.downgrade import downgrade, remove_links

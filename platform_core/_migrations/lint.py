@@ -1,8 +1,9 @@
 """
-What a revision must not do to tables in use, found in its source.
+What a revision must not do to tables in use: found in its source, and by squawk in the SQL that it writes.
 
-A small check of the house's own habits, not a proof: SQL put together at run time is not seen. A finding that is right
-in its place is waived on its line with the rule and a reason: `# lint: type-change the table is empty until 2.0`.
+The rules of this file know the platform's phases, helpers and schemas. What they say, squawk does not say again; it
+sees SQL that is put together at run time, and knows a hundred things more. A finding that is right in its place is
+waived on its line with the rule and a reason: `# lint: type-change the table is empty until 2.0`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from platform_core._migrations import squawk
 from platform_core._migrations.revisions import ModuleMigrations, Revision, read_revisions
 
 HELPERS: Final = frozenset(
@@ -21,15 +23,33 @@ HELPERS: Final = frozenset(
 )
 
 _ADVICE: Final = {
-    "index-lock": "it stops every write to the table while it is built: use create_index_concurrently or drop_…",
-    "constraint-scan": "it reads the whole table under a lock that stops everybody: {instead}",
-    "not-null": "rows that are there have no value: add it nullable, `backfill`, then `set_not_null`, three revisions",
-    "type-change": "it may write the whole table anew, and old code expects the old type: add a second column",
-    "drop-in-expand": 'code of the release before still uses it: a revision of its own with phase = "contract"',
-    "foreign-schema": "another module's table: declare a link in plugin.toml, the kernel puts it in place",
-    "mixed": "it commits in between, so what stands beside it is in the way when this is run again: a revision of"
-    " its own",
+    "index-lock": (
+        "it stops every write to the table while it is built",
+        "use create_index_concurrently or drop_…",
+    ),
+    "constraint-scan": ("it reads the whole table under a lock that stops everybody", "{instead}"),
+    "not-null": (
+        "rows that are there have no value",
+        "add it nullable, `backfill`, then `set_not_null`, three revisions",
+    ),
+    "type-change": (
+        "it may write the whole table anew, and old code expects the old type",
+        "add a second column",
+    ),
+    "drop-in-expand": (
+        "code of the release before still uses it",
+        'a revision of its own with phase = "contract"',
+    ),
+    "foreign-schema": (
+        "another module's table",
+        "declare a link in plugin.toml, the kernel puts it in place",
+    ),
+    "mixed": (
+        "it commits in between, so what stands beside it is in the way when this is run again",
+        "a revision of its own",
+    ),
 }
+"""Rule → why, and what to do instead."""
 
 _SQL: Final = (
     (re.compile(r"\bCREATE\s+(UNIQUE\s+)?INDEX\s+(?!CONCURRENTLY)", re.I), "index-lock", ""),
@@ -49,36 +69,64 @@ _OWNER: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One place in one revision."""
+    """
+    One place in one revision.
+
+    Attributes:
+        why: what it does to a database in use.
+        instead: what to do.
+    """
 
     module: str
     file: str
     line: int
     rule: str
-    message: str
+    why: str
+    instead: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.rule}: {self.message}"
+        return f"{self.file}:{self.line}: {self.rule}: {self.why}: {self.instead}"
 
 
 def findings(module: ModuleMigrations) -> Sequence[Finding]:
     """
-    Return what is dangerous in a module's revisions, in order.
+    Return what is dangerous in a module's revisions, in order; squawk is asked where it is installed.
 
     Raises:
-        MigrationFailed: files have wrong names or form no single line.
+        MigrationFailed: files have wrong names or form no single line, or squawk cannot be run.
     """
-    return [finding for revision in read_revisions(module) for finding in _in_file(module, revision)]
+    revisions = read_revisions(module)
+    squawked = squawk.remarks(module, revisions) if squawk.is_installed() else {}
+    return [
+        finding
+        for revision in revisions
+        for finding in _in_file(module, revision, squawked.get(revision.id, ()))
+    ]
 
 
-def _in_file(module: ModuleMigrations, revision: Revision) -> Iterator[Finding]:
+def _in_file(
+    module: ModuleMigrations, revision: Revision, squawked: Sequence[squawk.Remark]
+) -> Iterator[Finding]:
     source = revision.path.read_text(encoding="utf-8")
-    lines = source.splitlines()
-    check = _Check(ast.parse(source), module.schemas, revision.phase == "expand")
-    for line, rule, instead in sorted(check.run()):
-        if not re.search(rf"#\s*lint:\s*{rule}\s+\w+", lines[line - 1]):
-            message = _ADVICE[rule].format(instead=instead)
-            yield Finding(module.name, str(_short(revision.path)), line, rule, message)
+    lines, file = source.splitlines(), str(_short(revision.path))
+    said: set[tuple[int, str]] = set()
+    for line, rule, instead in sorted(
+        _Check(ast.parse(source), module.schemas, revision.phase == "expand").run()
+    ):
+        said.add((line, rule))
+        if not _is_waived(lines[line - 1], rule):
+            why, advice = _ADVICE[rule]
+            yield Finding(module.name, file, line, rule, why, advice.format(instead=instead))
+    for remark in squawked:
+        ours = squawk.OURS.get(remark.rule, "")
+        if (remark.line, ours) in said or (ours == "drop-in-expand" and revision.phase == "contract"):
+            continue
+        if not any(_is_waived(lines[remark.line - 1], rule) for rule in (remark.rule, ours) if rule):
+            yield Finding(module.name, file, remark.line, remark.rule, remark.why, remark.instead)
+
+
+def _is_waived(line: str, rule: str) -> bool:
+    return re.search(rf"#\s*lint:\s*{rule}\s+\w+", line) is not None
 
 
 def _short(path: Path) -> Path:

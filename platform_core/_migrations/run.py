@@ -7,9 +7,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import psycopg
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from platform_core._migrations.lock import working_connection
@@ -23,6 +24,19 @@ LOCK_ATTEMPTS_COUNT: Final = 10
 Progress = Callable[[str], None]
 
 
+class Observer(Protocol):
+    """Somebody who looks on while revisions run."""
+
+    def connected(self, connection: Connection) -> None:
+        """Hear of the connection that the next revisions run on; it is in no transaction yet."""
+
+    def starting(self, module: str, revision: Revision) -> None:
+        """Hear of a revision before its first statement."""
+
+    def finished(self, module: str, revision: Revision, duration_ms: int) -> None:
+        """Hear of it after its last one; it may not be committed yet."""
+
+
 class Run:
     """The revisions of one module, on a connection of its own."""
 
@@ -33,9 +47,10 @@ class Run:
         revisions: Sequence[Revision],
         wait_seconds: float,
         progress: Progress,
+        observer: Observer | None = None,
     ) -> None:
         self._url, self._module, self._revisions = url, module, revisions
-        self._wait_seconds, self._progress = wait_seconds, progress
+        self._wait_seconds, self._progress, self._observer = wait_seconds, progress, observer
         self._running: Revision | None = None
         self._durations_ms: dict[str, int] = {}
 
@@ -77,6 +92,8 @@ class Run:
             todo = [revision for revision in revisions if (revision in there) is not upgrade]
             if not todo:
                 return
+            if self._observer is not None:
+                self._observer.connected(connection)
             try:
                 steps.run(
                     connection,
@@ -94,9 +111,13 @@ class Run:
     def _starting(self, revision: Revision) -> None:
         self._running = revision
         self._progress(f"{self._module.name}: {revision.id} {revision.summary}")
+        if self._observer is not None:
+            self._observer.starting(self._module.name, revision)
 
     def _finished(self, revision: Revision, duration_ms: int) -> None:
         self._durations_ms[revision.id] = duration_ms
+        if self._observer is not None:
+            self._observer.finished(self._module.name, revision, duration_ms)
 
     def _explained(self, error: BaseException) -> str:
         told = words(error)

@@ -66,10 +66,21 @@ def run(
 
 
 def write_sql(
-    module: ModuleMigrations, revisions: Sequence[Revision], start: str | None, *, upgrade: bool
+    module: ModuleMigrations,
+    revisions: Sequence[Revision],
+    start: str | None,
+    *,
+    upgrade: bool,
+    script: io.StringIO | None = None,
 ) -> str:
-    """Return the SQL of the same steps, for a database administrator who runs it by hand."""
-    script = io.StringIO()
+    """
+    Return the SQL of the same steps, for a database administrator who runs it by hand.
+
+    Args:
+        start: what the version table holds before.
+        script: where it is written, statement by statement; for who wants to know which line wrote what.
+    """
+    script = script if script is not None else io.StringIO()
     context = _context(module, output=script, start=start)
     context._migrations_fn = _steps(context, module, revisions, upgrade, lambda _: None, lambda *_: None)
     with _ONE_AT_A_TIME, Operations.context(context), context.begin_transaction():

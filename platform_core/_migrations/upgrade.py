@@ -20,7 +20,7 @@ from platform_core._migrations.lock import migration_lock
 from platform_core._migrations.plan import Goal, goal
 from platform_core._migrations.reports import ModuleReport, Report, WaitingRevision
 from platform_core._migrations.revisions import ModuleMigrations, Phase, Revision, read_revisions
-from platform_core._migrations.run import Progress, Run, retry, words
+from platform_core._migrations.run import Observer, Progress, Run, retry, words
 from platform_core._migrations.state import DatabaseState, read_database_sync
 from platform_core._pools import KERNEL
 from platform_core.declarations import Link
@@ -39,6 +39,7 @@ def upgrade(
     only: str | None = None,
     wait_seconds: float = WAIT_SECONDS,
     progress: Progress = lambda _: None,
+    observer: Observer | None = None,
 ) -> Report:
     """
     Bring a database to what this build needs: revisions, links, roles. Any number may run this at once.
@@ -51,6 +52,7 @@ def upgrade(
         only: this module and what it needs.
         wait_seconds: how long to wait for another migrator.
         progress: told a line now and then.
+        observer: looks on while revisions run.
 
     Returns: what was done, and what failed: one module's failure does not stop those that do not need it.
 
@@ -66,7 +68,8 @@ def upgrade(
         state = read_database_sync(connection, modules)
         if _is_done(state, wanted, roles):
             return _nothing_done(state, wanted, roles)
-        return _Upgrade(database_url, connection, wanted, modules, wait_seconds, progress).run(roles=roles)
+        run = _Upgrade(database_url, connection, wanted, modules, wait_seconds, progress, observer)
+        return run.run(roles=roles)
 
 
 def _nothing_done(state: DatabaseState, wanted: Goal, roles: bool) -> Report:
@@ -120,9 +123,10 @@ class _Upgrade:
         installed: Sequence[ModuleMigrations],
         wait_seconds: float,
         progress: Progress,
+        observer: Observer | None,
     ) -> None:
         self._url, self._connection, self._wanted, self._installed = url, connection, wanted, installed
-        self._wait_seconds, self._progress = wait_seconds, progress
+        self._wait_seconds, self._progress, self._observer = wait_seconds, progress, observer
         self._reports: dict[str, ModuleReport] = {}
 
     def run(self, *, roles: bool) -> Report:
@@ -171,7 +175,7 @@ class _Upgrade:
         revisions = read_revisions(module)
         for schema in module.schemas:
             self._connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-        run = Run(self._url, module, revisions, self._wait_seconds, self._progress)
+        run = Run(self._url, module, revisions, self._wait_seconds, self._progress, self._observer)
         before = run.position(self._connection)
         todo = self._wanted.runnable(module.name, revisions[before:])
         error = None

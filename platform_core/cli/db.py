@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from platform_core._migrations import ModuleMigrations, Report
+    from platform_core._migrations.rehearsal import Rehearsal
     from platform_core._migrations.versions import Current
     from platform_core.settings import KernelSettings
 
@@ -227,14 +229,55 @@ def check(module: Module = None, json: AsJson = False) -> None:
 
 @app.command(epilog="Example: platform db lint --module user_management")
 def lint(module: Module = None, json: AsJson = False) -> None:
-    """Look for operations that would stop a database in use, and for wrong file names; needs no database."""
-    from platform_core._migrations import installed_migrations
+    """
+    Look for operations that would stop a database in use, and for wrong file names; needs no database.
+
+    Squawk, a linter for PostgreSQL, is asked about the SQL that each revision writes; `platform-core[testing]` brings
+    it along. What is right in its place is waived on its line: `# lint: RULE why it is right here`.
+    """
+    from platform_core._migrations import installed_migrations, squawk
     from platform_core._migrations.lint import findings
 
     installed = installed_migrations(chosen_modules(read_environment()))
+    if not squawk.is_installed():
+        note(
+            "squawk is not installed, so only the platform's own rules: pip install 'platform-core[testing]'"
+        )
     with _usage():
         found = [f for m in _named(installed.modules, module) for f in findings(m)]
     _show_findings(found, json, "Nothing dangerous found.")
+
+
+@app.command(epilog="Example: platform db rehearse --phase expand")
+def rehearse(
+    module: Module = None,
+    phase: Kind = None,
+    free_gb: Annotated[
+        float | None,
+        typer.Option("--free-gb", min=0, help="Free on the server's disk, where this machine cannot see it."),
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """
+    Run what is pending on a copy of the database, and tell what it took: time, locks, rows, sizes.
+
+    The copy is made beside the database, which is not changed, and dropped in any case. Exit code 1 when a revision
+    failed or no copy could be made.
+    """
+    from platform_core._migrations.rehearsal import rehearse as run
+
+    # a container that is stopped must not leave the copy behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with _database() as database, _progress(quiet=json) as progress:
+        rehearsal = run(
+            database.url,
+            database.modules,
+            phase=phase.value if phase else None,
+            only=module,
+            free_bytes=None if free_gb is None else round(free_gb * 1e9),
+            progress=progress,
+        )
+    _show_rehearsal(rehearsal, json)
 
 
 @app.command(epilog="Example: platform db wait --timeout-seconds 120")
@@ -345,6 +388,28 @@ def _finish(report: Report, json: bool) -> None:
         for name, reason in report.failed.items():
             typer.secho(f"Error: {name}: {reason}", err=True, fg="red" if sys.stderr.isatty() else None)
     raise typer.Exit(0 if report.ok else 1)
+
+
+def _show_rehearsal(rehearsal: Rehearsal, json: bool) -> None:
+    from platform_core._migrations.clone import gigabytes
+    from platform_core._migrations.rehearsal import lines
+
+    if json:
+        print_json({"ok": rehearsal.ok, **{n: getattr(rehearsal, n) for n in rehearsal.__slots__}})
+    elif rehearsal.how is None:
+        typer.echo(f"Nothing is pending in {rehearsal.database}: nothing was copied.")
+    else:
+        print_table(["revision", "phase", "took", "stops", "rows", "size"], list(lines(rehearsal)))
+        typer.echo(
+            f"A copy of {rehearsal.database}, made of its {_COPIED[rehearsal.how]} in {rehearsal.copy_seconds:.1f} s,"
+            f" went from {gigabytes(rehearsal.bytes_before)} to {gigabytes(rehearsal.bytes_after)}; it is gone again."
+        )
+        for name, reason in (rehearsal.failed or {}).items():
+            typer.secho(f"Error: {name}: {reason}", err=True, fg="red" if sys.stderr.isatty() else None)
+    raise typer.Exit(0 if rehearsal.ok else 1)
+
+
+_COPIED = {"files": "files", "dump": "rows"}
 
 
 def _show_findings(found: Sequence[Any], json: bool, all_well: str) -> None:

@@ -193,6 +193,8 @@ def test_platform_db_does_the_same_with_exit_codes_and_json(here: Here, newest_d
     assert [line["revision"] for line in history] == ["crates_0001"]
     assert here("db", "wait", "--timeout-seconds", "1")[:2] == (0, "The database is what this build needs.\n")
     assert here("db", "lint")[:2] == (0, "Nothing dangerous found.\n")
+    code, told, _ = here("db", "rehearse")
+    assert (code, told.startswith("Nothing is pending in ")) == (0, True)
     code, told, _ = here("db", "check", "--module", "crates")
     assert code == 0
     assert "every table is as its model says" in told
@@ -255,7 +257,7 @@ def test_migrating_needs_no_redis_and_no_secrets_but_takes_the_rights_it_is_told
 
 
 @pytest.mark.parametrize(
-    "command", ["upgrade", "downgrade", "current", "history", "revision", "check", "lint", "wait"]
+    "command", ["upgrade", "downgrade", "current", "history", "revision", "check", "lint", "rehearse", "wait"]
 )
 def test_every_command_has_help_with_an_example(here: Here, command: str) -> None:
     code, told, _ = here("db", command, "--help")

@@ -10,7 +10,7 @@ import pytest
 from migration_rig import MakeModule, Throwaway
 
 from platform_core import _migrations
-from platform_core._migrations import ModuleMigrations, lint, read_database_sync, read_revisions
+from platform_core._migrations import ModuleMigrations, lint, read_database_sync, read_revisions, squawk
 from platform_core._migrations.revisions import name_problems
 from platform_core.errors import MigrationFailed
 
@@ -154,7 +154,10 @@ NEW = "op.create_table('things', sa.Column('id', sa.Uuid))"
     ("op.execute('ALTER TABLE things DROP COLUMN name')", "drop-in-expand"),
     ("op.execute('ALTER TABLE things RENAME TO others')", "drop-in-expand"),
     ("op.create_table('x', sa.Column('a', sa.Uuid, sa.ForeignKey('people.things.id')))", "foreign-schema"),
-    ("op.create_table('x', sa.ForeignKeyConstraint(['a'], [f'{OTHER}.things.id']))", "foreign-schema"),
+    (
+        "op.create_table('x', sa.Column('a', sa.Uuid), sa.ForeignKeyConstraint(['a'], [f'{OTHER}.things.id']))",
+        "foreign-schema",
+    ),
     ("op.execute('CREATE TABLE x (a uuid REFERENCES people.things (id))')", "foreign-schema"),
     ("op.create_table('x', sa.Column('a', sa.Uuid), schema='people')", "foreign-schema"),
     ("op.execute('CREATE TABLE IF NOT EXISTS people.x (a uuid)')", "foreign-schema"),
@@ -173,18 +176,72 @@ def test_a_dangerous_operation_is_found(make_module: MakeModule, line: str, rule
     f"{NEW}\nop.create_unique_constraint('uq', 'things', ['id'])\nop.alter_column('things', 'id', type_=sa.Text())",
     "op.add_column('things', sa.Column('name', sa.Text))",
     "op.add_column('things', sa.Column('name', sa.Text, nullable=False, server_default=''))",
-    "op.add_column('things', sa.Column('number', sa.BigInteger, sa.Identity(), nullable=False))",
     "op.alter_column('things', 'name', nullable=True)",
-    "op.create_table('x', sa.ForeignKeyConstraint(['a'], ['alpha.things.id']))",
-    "op.create_index('ix', 'things', ['id'], postgresql_concurrently=True)",
+    "op.create_table('x', sa.Column('a', sa.Uuid), sa.ForeignKeyConstraint(['a'], ['alpha.things.id']))",
     "safe.create_index_concurrently('ix', 'things', ['id'])",
-    "op.execute('CREATE INDEX CONCURRENTLY ix ON things (id)')",
+    "safe.set_not_null('things', 'name')",
     "op.execute('UPDATE things SET a = 1')",
 ])  # fmt: skip
 def test_what_stops_nobody_is_not_found(make_module: MakeModule, body: str) -> None:
     module = make_module("alpha")
     module.revision("change_things", body)
     assert rules(module) == []
+
+
+@pytest.mark.parametrize(("body", "rule"), [
+    (
+        "op.add_column('things', sa.Column('n', sa.BigInteger, sa.Identity(), nullable=False))",
+        "adding-field-with-default",
+    ),
+    (
+        "for c in 'ab':\n    op.execute(f'ALTER TABLE things ADD {c} uuid DEFAULT gen_random_uuid()')",
+        "adding-field-with-default",
+    ),
+    ("op.execute('CREATE ' + 'INDEX ix ON things (id)')", "require-concurrent-index-creation"),
+    (
+        "op.execute('CREATE INDEX CONCURRENTLY ix ON things (id)')",
+        "ban-concurrent-index-creation-in-transaction",
+    ),
+    ("op.execute('TRUNCATE things CASCADE')", "ban-truncate-cascade"),
+    ("op.execute('SELEC 1')", "syntax-error"),
+    ("op.get_bind().execute(sa.text('SELECT 1')).scalar()", "not-offline"),
+])  # fmt: skip
+def test_squawk_sees_the_sql_that_is_written_and_the_line_that_wrote_it(
+    make_module: MakeModule, body: str, rule: str
+) -> None:
+    module = make_module("alpha")
+    path = module.revision("change_things", f"op.execute('SELECT 1')\n{body}")
+    (finding,) = lint.findings(module.migrations)
+    assert finding.rule == rule
+    assert finding.why
+    assert finding.instead
+    line = body.splitlines()[-1]
+    written = path.read_text()
+    assert written.splitlines()[finding.line - 1].strip() == line.strip()
+    path.write_text(written.replace(line, f"{line}  # lint: {rule} nobody uses it yet"))
+    assert rules(module) == []
+
+
+def test_what_squawk_means_as_well_is_said_once_and_waived_once(make_module: MakeModule) -> None:
+    module = make_module("alpha")
+    module.revision("index_things", "op.execute('CREATE INDEX ix ON things (id)')")
+    module.revision("drop_things", "op.execute('DROP ' + 'TABLE things')", phase="contract")
+    assert rules(module) == ["index-lock"]
+    other = make_module("beta")
+    other.revision(
+        "index_things", "op.execute('CREATE ' + 'INDEX ix ON things (id)')  # lint: index-lock it is small"
+    )
+    assert rules(other) == []
+
+
+def test_without_squawk_the_platforms_own_rules_are_checked_all_the_same(
+    make_module: MakeModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(squawk, "_program", lambda: None)
+    module = make_module("alpha")
+    module.revision("index_things", "op.execute('CREATE INDEX ix ON things (id)')\nop.execute('SELEC 1')")
+    assert not squawk.is_installed()
+    assert rules(module) == ["index-lock"]
 
 
 def test_removing_is_right_in_a_contract_revision(make_module: MakeModule) -> None:
