@@ -11,6 +11,7 @@ from platform_core._hooks import Hooks
 from platform_core._manifest import KERNEL, Plugin
 from platform_core._sagas import command_of
 from platform_core.declarations import Projection, Saga, SagaStep
+from platform_core.deprecations import deprecation_of
 from platform_core.domain import Command, Event
 from platform_core.errors import (
     ForbiddenInteraction,
@@ -91,6 +92,9 @@ class Checks:
     def _check_interactions(self, plugin: Plugin, declared: Declared) -> None:
         for subscription in declared.subscriptions:
             owner = subscription.event.wire_name.partition(".")[0]
+            deprecated = deprecation_of(subscription.event)
+            if deprecated is not None and owner != plugin.name:
+                deprecated.warn(f"{subscription.name}: the event {subscription.event.wire_name}")
             if owner not in (plugin.name, *plugin.manifest.consumes):
                 name = subscription.event.wire_name
                 problem = f"it subscribes to {name}; plugin.toml does not let it consume {owner}"

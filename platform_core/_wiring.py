@@ -273,6 +273,8 @@ class Wiring:
                 f"{chain}: its plugin.toml does not let it query {owner}",
                 f'add "{owner}" to queries, if the interaction is wanted',
             )
+        if service.deprecated is not None:
+            service.deprecated.warn(f"{chain}: {label} of {owner}")
 
 
 def _parameters(module: str, function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from platform_core.deprecations import Deprecated
 from platform_core.domain import Command, Event, Query
 
 if TYPE_CHECKING:
@@ -64,26 +65,36 @@ class Service:
             return an async context manager (`@asynccontextmanager`), entered at start-up, left at shutdown.
         scope: one per process, or one per command, query or delivery.
         public: other plugins may ask for it, if their manifest says `queries = [this plugin]`.
+        deprecated: other plugins that ask for it are warned.
     """
 
     provides: type[Any]
     factory: Callable[..., Any]
     scope: Scope
     public: bool = False
+    deprecated: Deprecated | None = None
 
 
 def per_unit_of_work(
-    provides: type[Any], factory: Callable[..., Any] | None = None, *, public: bool = False
+    provides: type[Any],
+    factory: Callable[..., Any] | None = None,
+    *,
+    public: bool = False,
+    deprecated: Deprecated | None = None,
 ) -> Service:
     """Declare a service that is made anew for each command, query or delivery: repositories, facades."""
-    return Service(provides, factory or provides, Scope.UNIT_OF_WORK, public)
+    return Service(provides, factory or provides, Scope.UNIT_OF_WORK, public, deprecated)
 
 
 def per_application(
-    provides: type[Any], factory: Callable[..., Any] | None = None, *, public: bool = False
+    provides: type[Any],
+    factory: Callable[..., Any] | None = None,
+    *,
+    public: bool = False,
+    deprecated: Deprecated | None = None,
 ) -> Service:
     """Declare a service of which each process has one: hashers, signers, connections to the outside."""
-    return Service(provides, factory or provides, Scope.APPLICATION, public)
+    return Service(provides, factory or provides, Scope.APPLICATION, public, deprecated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,15 @@ dependency order, and does the registering and the I/O itself; it never passes a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
 from platform_core import PROJECT_NAME
+from platform_core.deprecations import Deprecated, mark_deprecated
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import ModuleType
 
     import typer
@@ -38,6 +39,18 @@ if TYPE_CHECKING:
     from platform_core.security import Authenticator
 
 hookspec = pluggy.HookspecMarker(PROJECT_NAME)
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def deprecated_hook(deprecation: Deprecated) -> Callable[[F], F]:
+    """Specify a hook as `hookspec` does, and warn whoever implements it."""
+
+    def specify(function: F) -> F:
+        mark_deprecated(function, deprecation)
+        return hookspec(warn_on_impl=deprecation.warning(f"the hook {function.__name__}"))(function)
+
+    return specify
 
 
 @hookspec

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import core_schema
 
 from platform_core._environment import environment, listed, listed_in
+from platform_core.deprecations import deprecation_of
 from platform_core.errors import InvalidSettings
 
 __all__ = [
@@ -373,12 +374,15 @@ def variable_name(module: str, field: str) -> str:
 
 def _validate(owner: str, model: type[M], variables: Mapping[str, str], source: Mapping[str, str]) -> M:
     values: dict[str, Any] = {}
+    deprecated = {field.alias or name: deprecation_of(field) for name, field in model.model_fields.items()}
     for key, variable in variables.items():
         path = source.get(f"{variable}_FILE")
         if path:
             values[key] = _from_file(owner, variable, Path(path))
         elif source.get(variable, "") != "":
             values[key] = source[variable]
+        if key in values and (deprecation := deprecated.get(key)) is not None:
+            deprecation.warn(f"the setting {variable}")
     try:
         return model.model_validate(values)
     except OSError as error:  # a rule wanted to see a secret

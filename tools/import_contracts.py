@@ -66,7 +66,7 @@ KERNEL_ROOMS: Final = (
     "context",
     "security",
     "ports",
-    "money : texts",
+    "deprecations : money : texts",
     "errors",
     "domain",
 )

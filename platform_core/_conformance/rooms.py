@@ -51,8 +51,8 @@ OUTSIDE_WORLD: Final = (
 """Parts of the standard library a domain has no business with: it stays true without a computer."""
 
 FACES: Final = {
-    "contracts": {"domain", "errors", "money"},
-    "domain": {"domain", "errors", "money", "texts"},
+    "contracts": {"deprecations", "domain", "errors", "money"},
+    "domain": {"deprecations", "domain", "errors", "money", "texts"},
     "application": {"domain", "errors", "money", "ports", "security"},
 }
 """The kernel rooms that a plugin's inner rooms may import themselves."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import gc
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from platform_core.app import Kernel
+    from platform_core.deprecations import Deprecated
 
-__all__ = ["main", "with_kernel"]
+__all__ = ["deprecated_option", "main", "with_kernel"]
 
 T = TypeVar("T")
 
@@ -41,6 +42,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = root().main(given, "platform", standalone_mode=False)
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def deprecated_option(deprecation: Deprecated, *names: str, help: str, **options: Any) -> Any:
+    """Return a Typer option that says so in its help, and warns on stderr when it is given."""
+    import typer
+
+    from platform_core.deprecations import mark_deprecated
+
+    def warn(context: typer.Context, parameter: typer.CallbackParam, value: Any) -> Any:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            typer.echo(f"platform: the option {names[0]} is {deprecation}", err=True)
+        return value
+
+    # Typer looks them up by name in this module, which does not import it
+    warn.__annotations__ = {"context": typer.Context, "parameter": typer.CallbackParam, "value": Any}
+    mark_deprecated(warn, deprecation)
+    return typer.Option(*names, help=f"{help} ({deprecation})", callback=warn, **options)
 
 
 def with_kernel(work: Callable[[Kernel], Awaitable[T]]) -> T:

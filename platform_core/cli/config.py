@@ -13,6 +13,7 @@ import typer
 from platform_core._environment import chosen_modules, environment, is_development
 from platform_core.cli._output import AsJson, print_json, print_table
 from platform_core.cli._session import DOTENV, data_dir, read_environment
+from platform_core.deprecations import deprecation_of
 
 app = typer.Typer(
     name="config", help="Every setting, where it comes from, what it means.", no_args_is_help=True
@@ -125,7 +126,9 @@ def _setting(
 ) -> Setting:
     is_secret = "Secret" in str(info.annotation)
     value, where = _value(variable, info, values, made)
-    return Setting(module, variable, _shown(value, is_secret), where, is_secret, info.description or "")
+    deprecated = deprecation_of(info)
+    description = f"{info.description or ''}{f' ({deprecated})' if deprecated else ''}"
+    return Setting(module, variable, _shown(value, is_secret), where, is_secret, description)
 
 
 def _value(variable: str, info: Any, values: Mapping[str, str], made: Mapping[str, str]) -> tuple[Any, str]:

@@ -44,6 +44,7 @@ from platform_core.standings import StandingCache
 __all__ = ["API_PREFIX", "HttpParts", "ModuleRoutes", "build_app", "check_routes"]
 
 _EXPOSED: Final = (
+    "Deprecation",
     "ETag",
     "Idempotent-Replayed",
     "Link",
@@ -51,6 +52,7 @@ _EXPOSED: Final = (
     "RateLimit",
     "RateLimit-Policy",
     "Retry-After",
+    "Sunset",
     "WWW-Authenticate",
     "X-Request-ID",
 )

@@ -155,6 +155,10 @@ def _complete(operation: Json, route: BoundRoute) -> None:
         note = f"Needs the permission `{policy.permission}`."
         operation["description"] = "\n\n".join(filter(None, (operation.get("description"), note)))
         operation["x-permission"] = policy.permission
+    if policy.deprecated is not None:
+        note = f"This is {policy.deprecated}."
+        operation["description"] = "\n\n".join(filter(None, (operation.get("description"), note)))
+        operation["x-deprecation"] = policy.deprecated.json
     parameters = operation.setdefault("parameters", [])
     parameters += [{"$ref": f"#/components/parameters/{name}"} for name in _parameters(route, method)]
     _complete_success(operation["responses"], route, method)
@@ -181,6 +185,7 @@ def _complete_success(responses: Json, route: BoundRoute, method: str) -> None:
             names.append("Link")
         if method == "POST":
             names.append("Idempotent-Replayed")
+        names += route.policy.deprecated.headers if route.policy.deprecated else ()
         responses[status].setdefault("headers", {}).update(_headers(names))
     if method == "GET" and route.has_tag:
         responses["304"] = {
@@ -314,12 +319,14 @@ _COMPONENTS: Final[Mapping[str, Json]] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "An access token, from the login."}
     },
     "headers": {
+        "Deprecation": _text_header("Since when nobody new should use this (RFC 9745).", "@1768435200"),
         "ETag": _text_header("Names this representation.", '"Jr8qgVqLbXbYk0sS2vTj"'),
         "Idempotent-Replayed": _text_header("The answer was given before, to the same key.", "true"),
         "Link": _text_header("The next page, if there is one.", '</api/v1/…?cursor=…>; rel="next"'),
         "RateLimit": _text_header("Requests left, and seconds until the window ends.", '"user";r=1187;t=42'),
         "RateLimit-Policy": _text_header("Which limits count, per how many seconds.", '"user";q=1200;w=60'),
         "Retry-After": _text_header("Seconds to wait.", "1"),
+        "Sunset": _text_header("When it will be gone (RFC 8594).", "Sat, 15 Jan 2028 00:00:00 GMT"),
         "WWW-Authenticate": _text_header("What is asked for.", "Bearer"),
         "X-Request-ID": _text_header("Yours, or one of ours.", "01a20642-efa1-7266-8d38-9a0b4f4ef27a"),
     },

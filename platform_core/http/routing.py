@@ -18,6 +18,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.routing import APIRoute
 
 from platform_core import domain, ports
+from platform_core.deprecations import Deprecated
 from platform_core.domain import PageRequest
 from platform_core.errors import DomainError
 from platform_core.http.exchange import Exchange, current_exchange
@@ -60,6 +61,7 @@ class Policy:
         max_body_bytes: None is the deployer's general limit.
         headers: that every answer of the route carries, refusals too.
         visible: path parameters → a query that raises when the caller may not know of the thing.
+        deprecated: its answers carry `Deprecation` and `Sunset`, and the OpenAPI document tells what to use.
         begins: what its first command answered → where to find what that began. Should the process die before the rest
             is done, a repeated Idempotency-Key is answered by 202 with this `Location`.
     """
@@ -72,6 +74,7 @@ class Policy:
     max_body_bytes: int | None = None
     visible: Callable[[Mapping[str, Any]], domain.Query[Any]] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    deprecated: Deprecated | None = None
     begins: Callable[[Any], str] | None = None
 
 
@@ -90,7 +93,7 @@ class Router(APIRouter):
         options: as for `APIRouter`.
 
     Every method takes, beside FastAPI's own options: `public`, `permission`, `raises`, `limit`, `secret`,
-    `max_body_bytes`, `headers`, `visible` and `begins`, see `Policy`.
+    `max_body_bytes`, `headers`, `visible`, `deprecated` and `begins`, see `Policy`.
     """
 
     def __init__(self, *, prefix_api: bool = True, **options: Any) -> None:
@@ -122,6 +125,9 @@ class Router(APIRouter):
         return self._route("DELETE", path, {"status_code": 204, **options})
 
     def _route(self, method: str, path: str, options: dict[str, Any]) -> Callable[[F], F]:
+        deprecated = options.pop("deprecated", None)
+        going = deprecated if isinstance(deprecated, Deprecated) else None
+        options["deprecated"] = bool(deprecated) or None
         policy = Policy(
             public=options.pop("public", False),
             permission=options.pop("permission", None),
@@ -130,7 +136,8 @@ class Router(APIRouter):
             secret=options.pop("secret", False),
             max_body_bytes=options.pop("max_body_bytes", None),
             visible=options.pop("visible", None),
-            headers=dict(options.pop("headers", {})),
+            headers={**(going.headers if going else {}), **options.pop("headers", {})},
+            deprecated=going,
             begins=options.pop("begins", None),
         )
         if policy.public and policy.permission:
