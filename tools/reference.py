@@ -19,6 +19,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+import surface_page  # the path is made above
 import typer.main
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
@@ -30,6 +33,7 @@ from platform_core._documentation import Canvas, Handbook, handbook_of
 from platform_core._documentation.files import texts
 from platform_core.app import Kernel
 from platform_core.cli._root import root
+from platform_core.deprecations import deprecation_of
 from platform_core.errors import DomainError, PlatformError
 from platform_core.http.problems import STATUS, title_of
 from platform_core.settings import KernelSettings, read_settings, variable_name
@@ -57,6 +61,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
+    import surface  # here, because it asks this module what there is
+
+    if surface.run(check=check):
+        return 1
     stale = [name for name, text in pages().items() if current(name) != text]
     if not check:
         TARGET.mkdir(parents=True, exist_ok=True)
@@ -76,6 +84,8 @@ def pages() -> dict[str, str]:
         "events.md": _page("Events", _events(shipped())),
         "http.md": _page("HTTP", _http(shipped())),
         "commands.md": _page("Commands", _commands()),
+        "grades.md": _page("Grades of modules", _grades()),
+        "surface.md": _page("The published surface", surface_page.lines()),
         **{name: text for name, text in texts(shipped()).items() if name.endswith(".svg")},
     }
 
@@ -88,6 +98,7 @@ def shipped() -> Handbook:
         "PLATFORM_MODULES": ",".join(SHIPPED),
         "DATABASE_URL": "postgresql:///nowhere",
         "REDIS_URL": "redis://nowhere",
+        "PLATFORM_STARTUP_TIMEOUT_SECONDS": "300",  # a busy machine must not leave a module out
     }
     store = _development.SecretStore(Path(".platform"), keeps=False)
     source = _development.with_module_secrets(_development.defaults(source, Path(".platform"), store), store)
@@ -181,7 +192,9 @@ def _table(model: type[BaseModel], variable: Any) -> Iterator[str]:
     yield "| variable | default | what it is for |"
     yield "|---|---|---|"
     for name, field in model.model_fields.items():
-        yield f"| `{variable(name, field)}` | {_default(field)} | {_cell(field.description or '')} |"
+        deprecated = deprecation_of(field)
+        told = f"{field.description or ''}{f' ({deprecated})' if deprecated else ''}"
+        yield f"| `{variable(name, field)}` | {_default(field)} | {_cell(told)} |"
     yield ""
 
 

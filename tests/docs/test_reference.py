@@ -7,7 +7,16 @@ from types import ModuleType
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-_TEXTS = ["commands.md", "events.md", "grades.md", "hooks.md", "http.md", "problems.md", "settings.md"]
+_TEXTS = [
+    "commands.md",
+    "events.md",
+    "grades.md",
+    "hooks.md",
+    "http.md",
+    "problems.md",
+    "settings.md",
+    "surface.md",
+]
 _PAGES = sorted([*_TEXTS, "components.svg", "containers.svg", "context.svg", "events.svg"])
 
 
@@ -28,7 +37,8 @@ def test_a_reference_page_is_what_the_code_says(reference: ModuleType, page: str
 
 def test_there_is_a_page_of_each_kind_and_no_other(reference: ModuleType) -> None:
     assert sorted(reference.pages()) == _PAGES
-    assert sorted(path.name for path in (REPOSITORY / "docs" / "reference").iterdir()) == _PAGES
+    there = sorted(path.name for path in (REPOSITORY / "docs" / "reference").iterdir())
+    assert there == sorted([*_PAGES, "surface.json"])
 
 
 def test_every_event_and_every_route_says_what_it_is(reference: ModuleType) -> None:
