@@ -4,8 +4,8 @@ Real processes die by `kill -9` while somebody comes, and while somebody goes.
 Whoever registered is there with everything that was prepared for them, once; whoever goes leaves every project, once,
 however many there are and wherever among them somebody died.
 
-Red with the code broken on purpose: with the completion of a step, or of a batch, in a statement of its own, what dies
-`after` happens twice.
+Red with the code broken on purpose: with the completion of a batch in a statement of its own, one that dies `after` is
+done and not counted. The steps of onboarding bear that, and a second time, by their own rules.
 """
 
 from __future__ import annotations
