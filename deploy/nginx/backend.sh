@@ -22,19 +22,19 @@ reload() {
     while comm -12 <(workers) <(echo "$before") | grep -q .; do sleep 0.1; done
 }
 
-if ! grep -q "server $address[ ;]" "$backends"; then
+if ! grep -q "server ${address}[ ;]" "$backends"; then
     echo "$backends has no server $address" >&2
     exit 1
 fi
 case "$1" in
     out)
-        if ! grep '^ *server ' "$backends" | grep -v "server $address[ ;]" | grep -vq ' down;'; then
+        if ! grep '^ *server ' "$backends" | grep -v "server ${address}[ ;]" | grep -vq ' down;'; then
             echo "$address is the last one in the rotation: nobody would answer" >&2
             exit 1
         fi
-        sed -i "/server $address[ ;]/{/ down;/!s/;/ down;/}" "$backends"
+        sed -i "/server ${address}[ ;]/{/ down;/!s/;/ down;/}" "$backends"
         ;;
-    in) sed -i "/server $address[ ;]/s/ down;/;/" "$backends" ;;
+    in) sed -i "/server ${address}[ ;]/s/ down;/;/" "$backends" ;;
     *)
         sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
         exit 2
