@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import importlib.util
 import sys
 from collections.abc import Iterator
 from importlib.metadata import distribution
@@ -72,6 +74,8 @@ def _events(subject: Subject, readme: str) -> Iterator[Finding]:
 
 def _published(module: str) -> list[type[Event]]:
     """Return the events in its contracts; those of its domain are nobody else's business."""
+    if importlib.util.find_spec(f"{module}.contracts") is not None:
+        importlib.import_module(f"{module}.contracts")  # nobody else need have done so
     found: list[type[Event]] = []
     todo = list(Event.__subclasses__())
     while todo:

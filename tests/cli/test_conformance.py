@@ -159,6 +159,7 @@ def test_an_event_that_nobody_can_invent_says_which_field() -> None:
 # ── one module, apart from everything ────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_spy_is_found_out_and_nothing_of_it_stays() -> None:
     """What is read and imported only, which needs no servers."""
     before = sorted(SAMPLES.joinpath("spy").rglob("*"))
