@@ -81,9 +81,8 @@ def _raised(error: Exception, subject: Subject) -> Finding:
         path = Path(frame.filename)
         if path.is_relative_to(subject.package):
             who = f"{path.relative_to(subject.package.parent)}:{frame.lineno}"
-    return Finding(
-        who, f"it raised {type(error).__name__}: {error}", "run it with --verbose for the whole traceback"
-    )
+    hint = "mend that line; if it is none of the module's, the check itself is wrong: tell the platform's authors"
+    return Finding(who, f"it raised {type(error).__name__}: {error}", hint)
 
 
 if __name__ == "__main__":
