@@ -128,14 +128,14 @@ def change(folder: Path, block: Block) -> None:
 def do(terminal: Terminal, block: Block, port: int) -> None:
     """Do what the block says, once more where what it shows comes a moment later."""
     text = block.text.replace("localhost:8000", f"127.0.0.1:{port}")
-    began = time.monotonic()
+    began, seen = time.monotonic(), list[str]()
     for _ in range(_TRIES_COUNT if block.shows else 1):
-        printed = terminal.run(text)
-        if block.shows is None or block.shows in printed:
+        seen.append(terminal.run(text))
+        if block.shows is None or block.shows in seen[-1]:
             print(f"{time.monotonic() - began:5.1f} s  {block.text.splitlines()[0]}")
             return
         time.sleep(0.5)
-    pytest.fail(f"$ {text}\n{printed}\nThe page promises: {block.shows}", pytrace=False)
+    pytest.fail(f"$ {text}\nfirst:\n{seen[0]}\nlast:\n{seen[-1]}\nIt promises: {block.shows}", pytrace=False)
 
 
 def second_terminal(block: Block, work: Path, environment: list[str], port: int) -> ExitStack:
