@@ -19,7 +19,7 @@ from platform_core._uow import SqlUnitOfWork, Write
 from platform_core._wiring import Plan, Unit
 from platform_core.context import Context, bind, current
 from platform_core.declarations import Subscription, Task
-from platform_core.domain import Command, Query, Refused
+from platform_core.domain import Command, Query, Refused, Unfinished
 from platform_core.errors import ConcurrentUpdate, DomainError, Kind, PlatformError
 from platform_core.ports import Clock
 from platform_core.security import Principal
@@ -174,6 +174,11 @@ class Bus:
         command = self.codec.command(delivery.handler, delivery.payload)
 
         async def finish(result: Any, uow: SqlUnitOfWork) -> None:
+            if isinstance(result, Unfinished):
+                problem = "answers Unfinished, and only a saga takes a command again"
+                raise PlatformError(
+                    f"{delivery.handler} {problem}: do all of it, or store a job for the rest"
+                )
             if not isinstance(result, Refused):  # a refused attempt keeps its traces but is repeated
                 uow.append(delivery.finished())
 

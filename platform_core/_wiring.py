@@ -129,6 +129,8 @@ class Wiring:
         """
         async with AsyncExitStack() as stack:
             for owner, service in self._application:
+                if self._plugins[owner].error is not None:
+                    continue  # one of its services before, or of those it needs, has failed
                 async with guard(owner):
                     plan = self._plans[id(service)]
                     made = service.factory(**plan.arguments(Unit(current())))

@@ -156,3 +156,26 @@ def register_services():
         log = next(plugin.module for plugin in p.kernel.plugins if plugin.name == "orderly").log  # type: ignore[union-attr]  # imported
         assert log == ["one starts", "two starts"]
     assert log == ["one starts", "two starts", "two stops", "one stops"]
+
+
+async def test_what_a_failed_service_would_have_served_is_not_tried_and_not_told_of(
+    platform: PlatformFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = """
+class One: ...
+class Two: ...
+
+def one() -> One:
+    raise RuntimeError("no power")
+
+def two(one: One) -> Two:
+    return Two()
+
+@hookimpl
+def register_services():
+    return Services(provides=[per_application(One, one), per_application(Two, two)])
+"""
+    async with platform(extra=[broken(code, "optional")]) as p:
+        assert [plugin.name for plugin in p.kernel.plugins if plugin.error] == ["broken"]
+    told = capsys.readouterr()
+    assert (told.out + told.err).count("plugin failed to start") == 1

@@ -391,3 +391,45 @@ class listening:  # noqa: N801  # reads as the verb it is
 
     async def __aexit__(self, *_: object) -> None:
         await self._bell.stop()
+
+
+async def test_a_job_that_says_it_is_unfinished_is_not_taken_for_done(platform: PlatformFactory) -> None:
+    """Only a saga takes a command again; a job that went out with half of its work done would say nothing."""
+    source = PluginSource(
+        name="halfway",
+        files={
+            "plugin.py": """
+from dataclasses import dataclass
+from platform_core import hookimpl
+from platform_core.declarations import Retry, Services, Task
+from platform_core.domain import Command, Unfinished
+from platform_core.ports import Jobs
+
+@dataclass(frozen=True, kw_only=True)
+class Begin(Command[None]): ...
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(Command[Unfinished]): ...
+
+async def begin(command: Begin, jobs: Jobs) -> None:
+    jobs.later(Sweep())
+
+async def sweep(command: Sweep) -> Unfinished:
+    return Unfinished(1)
+
+@hookimpl
+def register_services():
+    return Services(commands={Begin: begin, Sweep: sweep})
+
+@hookimpl
+def register_tasks():
+    return [Task(command=Sweep, retry=Retry(attempts_count=1))]
+"""
+        },
+    )
+    async with platform(extra=[source]) as p:
+        begin = next(plugin.module for plugin in p.kernel.plugins if plugin.name == "halfway").Begin  # type: ignore[union-attr]  # imported
+        await p.execute(begin())
+        [job] = await p.deliver()
+    assert job.status == "dead"
+    assert "halfway.sweep answers Unfinished" in (job.last_error or "")

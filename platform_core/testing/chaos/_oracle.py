@@ -26,7 +26,7 @@ Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
 
 _SETTLED = """
 SELECT count(*) AS n,
-  COALESCE(extract(epoch FROM max(available_at) FILTER (WHERE lease_token IS NULL) - now()), 0)::float8 AS due_seconds
+  extract(epoch FROM max(available_at) FILTER (WHERE lease_token IS NULL) - now())::float8 AS due_seconds
 FROM platform.deliveries WHERE status = 'pending'
 """
 _CHAINED = "SELECT count(*) AS n FROM audit.audit_chain WHERE position IS NULL"
@@ -59,7 +59,8 @@ class Oracle:
             [pending], [waiting] = [await self._sql(ask) for ask in (_SETTLED, _CHAINED)]
             if not pending["n"] and not waiting["n"]:
                 return loop.time() - started
-            until = max(until, loop.time() + pending["due_seconds"] + within_seconds)
+            if pending["due_seconds"] is not None:
+                until = max(until, loop.time() + pending["due_seconds"] + within_seconds)
             await asyncio.sleep(0.1)
         return None
 
