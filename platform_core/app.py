@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 from uuid import UUID
@@ -455,9 +455,15 @@ class Kernel:
         """
         Have the other modules forget what they keep under the names of one that is purged.
 
+        Args:
+            gone: with the permissions that it claimed when it was migrated. A migration compares them with nobody's;
+                what an active module declares is that module's, and stays.
+
         Raises:
             OperationError: one of them could not.
         """
+        others = {permission.name for permission in self.permissions if permission.module != gone.name}
+        gone = replace(gone, permissions=[name for name in gone.permissions if name not in others])
         for name, declared in self.declared.items():
             for forgetting in declared.forgetting if name != gone.name else ():
                 plan = self._plan(name, forgetting.run, skip=1)

@@ -17,7 +17,7 @@ import pytest
 from ledger.application import Deposit, OpenAccount
 
 from platform_core._migrations import links, roles, upgrade
-from platform_core._migrations.plan import kernel_migrations
+from platform_core._migrations.plan import installed_migrations, kernel_migrations
 from platform_core._module_operations import DisableModule, EnableModule
 from platform_core._modules import removal
 from platform_core.app import Kernel
@@ -25,7 +25,14 @@ from platform_core.cli.modules._remove import _drain, _end
 from platform_core.declarations import GoneModule
 from platform_core.errors import OperationError
 from platform_core.settings import read_settings
-from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform, RunPlatform, eventually
+from platform_core.testing import (
+    PlatformFactory,
+    PluginSource,
+    RunningPlatform,
+    RunPlatform,
+    eventually,
+    plugins_installed,
+)
 from user_management.application import CreateRole, GetRole
 
 if TYPE_CHECKING:
@@ -274,6 +281,60 @@ async def test_what_is_dropped_is_what_was_exported_because_nobody_writes_in_bet
     assert list(left) == []
     assert refused == len(plan.tables)
     _is_whole(archive)
+
+
+async def test_a_purge_whose_end_failed_is_finished_by_the_same_command_and_its_export_stays(
+    p: RunningPlatform, command: Remove, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await busy(p)
+    archive = tmp_path / "ledger.zip"
+    with psycopg.connect(p.database_url, autocommit=True) as connection:
+        plan = removal.plan(connection, "ledger", p.kernel.plugins)
+
+    async def fails(kernel: Kernel, gone: GoneModule) -> None:
+        raise OperationError("courses could not forget. Run this again.")
+
+    source = dict(p.environment)
+    with monkeypatch.context() as failing:
+        failing.setattr(Kernel, "forget", fails)
+        with pytest.raises(OperationError, match="Run this again"):
+            await asyncio.to_thread(_end, source, plan, archive, purge=True, progress=print)
+    written = archive.read_bytes()
+    code, out, errors = await command("remove", "ledger", "--yes", "--purge", "--export", str(archive))
+    assert code == 0, out + errors
+    assert "ledger is gone" in out
+    assert "its data are in the file that the first run has written" in errors
+    assert archive.read_bytes() == written
+    _is_whole(archive)
+    assert removal_traces(p) == []
+
+
+async def test_what_a_module_claimed_and_another_one_declares_stays_in_roles(
+    platform: PlatformFactory, tmp_path: Path
+) -> None:
+    thief = PluginSource(
+        name="thief",
+        files={
+            "plugin.py": "from platform_core import hookimpl\n"
+            "from platform_core.declarations import Permission\n"
+            "@hookimpl\n"
+            "def register_permissions():\n"
+            "    return [Permission('users:read', 'Mine'), Permission('thief:steal', 'Mine, too')]\n"
+        },
+    )
+    async with platform(["user_management"]) as p:
+        role = await p.execute(CreateRole(name="helper", permissions=["users:read"]))
+        with plugins_installed(thief, into=tmp_path / "thief"):
+            installed = installed_migrations(["user_management", "thief"])
+        # a start refuses it; migrations, which come before, compare no names
+        upgrade(p.database_url, installed.modules, roles=True).raise_for_failures()
+        with psycopg.connect(p.database_url, autocommit=True) as connection:
+            plan = removal.plan(connection, "thief", [])
+        assert sorted(plan.permissions) == ["thief:steal", "users:read"]
+        source = dict(p.environment)
+        left = await asyncio.to_thread(_end, source, plan, None, purge=True, progress=print)
+        assert list(left) == []
+        assert (await p.ask(GetRole(role_id=role.id))).permissions == ["users:read"]
 
 
 async def test_permissions_of_a_module_that_is_gone_are_in_no_role_any_more(

@@ -48,8 +48,6 @@ def remove(
     for it. Its data stay, and `platform modules enable` brings it back. With --purge its tables, its role and every
     line about it in the platform's registries go too, and what is left is looked for. Events and the audit trail stay.
     """
-    from platform_core._modules import archive
-
     with connected_environment() as source:
         plan = _planned(_database_url(source), name)
         if not json:
@@ -59,8 +57,7 @@ def remove(
             _finish(plan, json=json)
             return
         plan.check()
-        if export is not None:
-            archive.check_target(export)
+        export = _target(plan, export)
         _take_out(plan, source, drain_seconds=drain_seconds, discard=discard)
         left = _end(source, plan, export, purge=purge, progress=lambda line: None if json else note(line))
     _finish(plan, json=json, done=True, purged=purge, export=export, left=list(left))
@@ -88,6 +85,22 @@ def _planned(url: str, name: str) -> RemovalPlan:
 
     with _connection(url) as connection:
         return removal.plan(connection, name, discover(chosen_modules(read_environment())))
+
+
+def _target(plan: RemovalPlan, export: Path | None) -> Path | None:
+    """Return where its data are to be written: nowhere once they are dropped, as the file that has them is there."""
+    from platform_core._modules import archive
+
+    if export is None:
+        return None
+    if not plan.tables:
+        note(
+            f"{plan.module} has no tables here, so {export} is not written. Where a purge was interrupted, its data are"
+            " in the file that the first run has written: keep that."
+        )
+        return None
+    archive.check_target(export)
+    return export
 
 
 def _take_out(plan: RemovalPlan, source: dict[str, str], *, drain_seconds: float, discard: bool) -> None:
