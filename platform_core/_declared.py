@@ -29,6 +29,7 @@ from platform_core.declarations import (
     Task,
 )
 from platform_core.errors import HookFailed, StartupError
+from platform_core.http.routing import declared_routes
 from platform_core.security import Authenticator
 from platform_core.settings import read_module_settings
 
@@ -86,7 +87,7 @@ class Declared:
     def contributions(self) -> dict[str, int]:
         """How much of what the plugin brings, for people who look at it."""
         return {
-            "routes": sum(len(router.routes) for router in self.routers),
+            "routes": sum(1 for _ in declared_routes(self.routers)),
             "commands": len(self.services.commands),
             "queries": len(self.services.queries),
             "event_handlers": len(self.subscriptions),

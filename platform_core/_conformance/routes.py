@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi.routing import APIRoute, iter_route_contexts
-
-from platform_core.http.routing import API_PREFIX, Policy
+from platform_core.http.routing import Policy, declared_routes
 from platform_core.testing import RunningPlatform
 
 UNKNOWN: Final = "01a20642-0c8c-7e6e-b94c-e5b378cc4910"
@@ -47,20 +45,16 @@ class Route:
 
 def routes(p: RunningPlatform, module: str) -> Iterator[Route]:
     """Yield every operation that a module declares."""
-    for router in p.kernel.declared[module].routers:
-        prefix = API_PREFIX if getattr(router, "prefix_api", True) else ""
-        for context in iter_route_contexts(router.routes):
-            route = context.original_route
-            if isinstance(route, APIRoute):
-                for method in sorted(context.methods or ()):
-                    yield Route(
-                        method,
-                        f"{prefix}{context.path}",
-                        getattr(route, "policy", Policy()),
-                        route.summary or "",
-                        route.description or inspect.getdoc(route.endpoint) or "",
-                        route.body_field is not None,
-                    )
+    for route, context, prefix in declared_routes(p.kernel.declared[module].routers):
+        for method in sorted(context.methods or ()):
+            yield Route(
+                method,
+                f"{prefix}{context.path}",
+                getattr(route, "policy", Policy()),
+                route.summary or "",
+                route.description or inspect.getdoc(route.endpoint) or "",
+                route.body_field is not None,
+            )
 
 
 async def known_identities(p: RunningPlatform) -> dict[str, str]:

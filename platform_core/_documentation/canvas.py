@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from importlib import metadata
@@ -25,7 +25,7 @@ from platform_core._modules.graph import Graph, graph_of
 from platform_core._sagas import command_of
 from platform_core.domain import Event, Message
 from platform_core.http.problems import STATUS, title_of
-from platform_core.http.routing import API_PREFIX, Policy
+from platform_core.http.routing import Policy, declared_routes
 from platform_core.settings import KernelSettings, variable_name
 
 if TYPE_CHECKING:
@@ -191,6 +191,11 @@ class Handbook:
     graph: Graph
 
     @property
+    def names(self) -> Collection[str]:
+        """Of the modules that are here; a manifest may speak of others, too."""
+        return {module.name for module in self.modules}
+
+    @property
     def events(self) -> Sequence[EventCard]:
         """Every published event, in the order of its modules."""
         return [event for module in self.modules for event in module.publishes]
@@ -295,17 +300,15 @@ def _summary_of(distribution: str) -> str:
 
 
 def _routes(declared: Declared) -> Iterator[RouteCard]:
-    for router in declared.routers:
-        prefix = API_PREFIX if getattr(router, "prefix_api", True) else ""
-        for route in router.routes:
-            policy: Policy = getattr(route, "policy", Policy())
-            yield RouteCard(
-                method="/".join(sorted(route.methods)),
-                path=f"{prefix}{route.path}",
-                summary=route.summary or first_sentence(route.endpoint),
-                access="public" if policy.public else policy.permission or "any account",
-                refuses=[f"{STATUS[error.kind]} {error.slug}: {title_of(error)}" for error in policy.raises],
-            )
+    for route, context, prefix in declared_routes(declared.routers):
+        policy: Policy = getattr(route, "policy", Policy())
+        yield RouteCard(
+            method="/".join(sorted(context.methods or ())),
+            path=f"{prefix}{context.path}",
+            summary=route.summary or first_sentence(route.endpoint),
+            access="public" if policy.public else policy.permission or "any account",
+            refuses=[f"{STATUS[error.kind]} {error.slug}: {title_of(error)}" for error in policy.raises],
+        )
 
 
 def _messages(handled: Iterable[type[Message[Any]]]) -> list[MessageCard]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -37,7 +37,10 @@ def texts(handbook: Handbook) -> Mapping[str, str]:
         "README.md": _page("What is installed", _overview(handbook)),
         "events.md": _page("Events", _events(handbook)),
         "permissions.md": _page("Permissions", _permissions(handbook)),
-        **{f"modules/{module.name}.md": _page(module.title, _module(module)) for module in handbook.modules},
+        **{
+            f"modules/{module.name}.md": _page(module.title, _module(module, handbook.names))
+            for module in handbook.modules
+        },
         "context.svg": diagrams.svg(diagrams.context(handbook)) + "\n",
         "containers.svg": diagrams.svg(diagrams.containers(handbook)) + "\n",
         "components.svg": svg.svg(handbook.graph) + "\n",
@@ -101,7 +104,7 @@ def _permissions(handbook: Handbook) -> Iterator[str]:
     )
 
 
-def _module(module: Canvas) -> Iterator[str]:
+def _module(module: Canvas, here: Collection[str]) -> Iterator[str]:
     yield from (_text(module.purpose), "")
     yield from (
         f"`{module.name}` {module.version}, {module.boot}, from `{module.distribution}`: {module.status}.",
@@ -142,7 +145,7 @@ def _module(module: Canvas) -> Iterator[str]:
         "Neighbours",
         ("", "modules"),
         [
-            (how, ", ".join(f"[{name}]({name}.md)" for name in names))
+            (how, ", ".join(_neighbour(name, here) for name in names))
             for how, names in (
                 ("needs", module.needs),
                 ("is needed by", module.needed_by),
@@ -173,6 +176,10 @@ def _module(module: Canvas) -> Iterator[str]:
     yield from _list(
         "Command line", list(module.cli_groups.items()), lambda g: f"`platform {g[0]}`: {_text(g[1])}"
     )
+
+
+def _neighbour(name: str, here: Collection[str]) -> str:
+    return f"[{name}]({name}.md)" if name in here else f"{_text(name)} (not installed)"
 
 
 def _list(title: str, things: Sequence[T], show: Callable[[T], str]) -> Iterator[str]:

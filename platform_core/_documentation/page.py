@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Final, TypeVar
@@ -148,7 +148,7 @@ def _main(handbook: Handbook) -> Html:
             tag("p", "Point at an event, a handler or a module to see what belongs to it.", class_="soft"),
             _figure(flow.svg(handbook), "Published events on the left, their handlers on the right"),
         ),
-        _chapter("modules", "Modules", *(_canvas(module) for module in handbook.modules)),
+        _chapter("modules", "Modules", *(_canvas(module, handbook.names) for module in handbook.modules)),
         _events(handbook),
         _permissions(handbook),
         _hooks(handbook),
@@ -193,7 +193,7 @@ def _figure(picture: str, caption: str) -> Html:
 # ── a module ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def _canvas(module: Canvas) -> Html:
+def _canvas(module: Canvas, here: Collection[str]) -> Html:
     head = tag(
         "header",
         tag("h3", tag("a", module.title, href=f"#module-{module.name}"), _status(module)),
@@ -220,7 +220,7 @@ def _canvas(module: Canvas) -> Html:
         ),
         _cell("Hooks that it offers", module.hooks_offered, lambda h: _hook(h.name)),
         _cell("Hooks that it implements", module.hooks_implemented, lambda h: _hook(h.name)),
-        _cell("Neighbours", list(_neighbours(module)), lambda pair: join(_module(pair[1]), f" {pair[0]}")),
+        _cell("Neighbours", list(_neighbours(module)), lambda pair: _neighbour(*pair, here)),
         _cell("Asks of the world", module.capabilities, tag_code),
         _cell("Tables", module.tables, lambda t: _named(t.name, t.about or ", ".join(t.columns))),
         _cell("Links", module.links, tag_code),
@@ -272,6 +272,10 @@ def _neighbours(module: Canvas) -> Iterator[tuple[str, str]]:
     ):
         for name in names:
             yield how, name
+
+
+def _neighbour(how: str, name: str, here: Collection[str]) -> Html:
+    return join(_module(name) if name in here else join(tag_code(name), " (not installed)"), f" {how}")
 
 
 def tag_code(text: str) -> Html:

@@ -33,7 +33,7 @@ from platform_core.http.idempotency import IdempotencyKeys
 from platform_core.http.middleware import Shell
 from platform_core.http.openapi import LiveDescription, openapi_document
 from platform_core.http.problems import Catalogue, respond
-from platform_core.http.routing import API_PREFIX, Policy
+from platform_core.http.routing import API_PREFIX, Policy, declared_routes
 from platform_core.http.traffic import Traffic
 from platform_core.metrics import Metrics
 from platform_core.ports import Follow, Keys, Storage
@@ -175,7 +175,7 @@ def check_routes(
     Returns: every problem.
     """
     known, found = frozenset(permissions), list(_check_kinds(offered))
-    for route, context, prefix in _declared(offered):
+    for route, context, prefix in declared_routes(offered.routers):
         policy: Policy = getattr(route, "policy", Policy())
         label = f"{'/'.join(sorted(context.methods or ()))} {context.path}"
         path = str(context.path)
@@ -220,16 +220,8 @@ def _check_taken(
             yield NameCollision(module, problem, "choose another path")
 
 
-def _declared(offered: ModuleRoutes) -> Iterator[tuple[APIRoute, Any, str]]:
-    for router in offered.routers:
-        prefix = API_PREFIX if getattr(router, "prefix_api", True) else ""
-        for context in iter_route_contexts(router.routes):
-            if isinstance(context.original_route, APIRoute):
-                yield context.original_route, context, prefix
-
-
 def _bound(runtime: Runtime, offered: ModuleRoutes) -> Iterator[BoundRoute]:
-    for _, context, prefix in _declared(offered):
+    for _, context, prefix in declared_routes(offered.routers):
         yield BoundRoute(runtime, offered.module, context, prefix)
 
 

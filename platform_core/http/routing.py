@@ -10,12 +10,12 @@ What a plugin writes its routes with: `Router`, and what a route may ask for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from platform_core import domain, ports
 from platform_core.deprecations import Deprecated
@@ -223,3 +223,17 @@ INJECTED: Final[Mapping[Any, Callable[[Exchange], Any]]] = {
 def reads_incoming(dependencies: Iterable[Callable[..., Any] | None]) -> bool:
     """Tell whether an endpoint with these dependencies reads the body itself."""
     return _incoming in dependencies
+
+
+def declared_routes(routers: Iterable[APIRouter]) -> Iterator[tuple[APIRoute, Any, str]]:
+    """
+    Yield every route of some routers, and of the routers that those include.
+
+    Returns: the route as its author wrote it; the same with the routers around it, whose `path` and `methods` count;
+        and what goes before that path.
+    """
+    for router in routers:
+        prefix = API_PREFIX if getattr(router, "prefix_api", True) else ""
+        for context in iter_route_contexts(router.routes):
+            if isinstance(context.original_route, APIRoute):
+                yield context.original_route, context, prefix

@@ -28,6 +28,33 @@ NOWHERE = {
     "REDIS_URL": "redis://nowhere",
     "PLATFORM_SECRET_KEY": "only-for-tests-and-long-enough-for-them",
 }
+NESTED = PluginSource(
+    name="nested",
+    manifest='title = "Nested"\npaths = ["/nested"]\nconsumes = ["elsewhere"]\n',
+    files={
+        "plugin.py": """
+from fastapi import APIRouter
+from platform_core import hookimpl
+
+inner, outer = APIRouter(prefix="/inner"), APIRouter(prefix="/nested")
+
+@inner.get("/{thing_id}")
+async def read(thing_id: int) -> dict[str, str]:
+    \"\"\"Show a thing.\"\"\"
+    return {}
+
+@inner.delete("/{thing_id}")
+async def delete(thing_id: int) -> None:
+    \"\"\"Take a thing away.\"\"\"
+
+outer.include_router(inner)
+
+@hookimpl
+def register_routes():
+    return [outer]
+"""
+    },
+)
 HOSTILE = PluginSource(
     name="hostile",
     manifest='title = "<script>alert(1)</script>"\npaths = ["/hostile"]\ncapabilities = ["<b>|[x](javascript:y)"]\n',
@@ -60,6 +87,12 @@ class Elements(HTMLParser):
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Handbook:
     with plugins_installed(HOSTILE, into=tmp_path_factory.mktemp("hostile")):
         return handbook_of(Kernel.load(read_settings({**NOWHERE, "PLATFORM_MODULES": "hostile"}), {}))
+
+
+@pytest.fixture(scope="module")
+def nested(tmp_path_factory: pytest.TempPathFactory) -> Kernel:
+    with plugins_installed(NESTED, into=tmp_path_factory.mktemp("nested")):
+        return Kernel.load(read_settings({**NOWHERE, "PLATFORM_MODULES": "nested"}), {})
 
 
 def test_everything_is_written_and_every_link_leads_somewhere(cli: CommandLine, tmp_path: Path) -> None:
@@ -110,6 +143,24 @@ def test_a_module_has_a_canvas_with_what_it_declares(cli: CommandLine) -> None:
     assert onboarding, "the steps that others contribute belong to it"
     secrets = {setting["variable"]: setting["default"] for setting in users["settings"]}
     assert secrets["PLATFORM_USER_MANAGEMENT_SIGNING_KEY"] == "required"
+
+
+def test_routes_of_a_router_within_a_router_are_shown_and_counted(nested: Kernel) -> None:
+    [canvas] = [module for module in handbook_of(nested).modules if module.name == "nested"]
+    assert canvas.error is None
+    path = "/api/v1/nested/inner/{thing_id}"
+    assert {(route.method, route.path) for route in canvas.routes} == {("GET", path), ("DELETE", path)}
+    assert nested.declared["nested"].contributions["routes"] == 2
+
+
+def test_a_neighbour_that_is_not_installed_is_named_and_linked_to_nothing(nested: Kernel) -> None:
+    handbook = handbook_of(nested)
+    shown = page(handbook)
+    assert "<code>elsewhere</code> (not installed) is listened to" in shown
+    assert "#module-elsewhere" not in shown
+    written = texts(handbook)["modules/nested.md"]
+    assert "elsewhere (not installed)" in written
+    assert "elsewhere.md" not in written
 
 
 def test_what_a_module_calls_itself_stays_text(hostile: Handbook) -> None:
