@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -26,7 +25,7 @@ from packaging.utils import canonicalize_name
 from platform_core import ENTRY_POINT_GROUP
 from platform_core._conformance.subject import Subject
 from platform_core._environment import environment
-from platform_core._modules.candidates import installer, stage
+from platform_core._modules.candidates import have_installed, stage
 from platform_core.errors import OperationError
 
 _KEPT: Final = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH")
@@ -129,18 +128,11 @@ def _complete(distribution: Distribution, packages: Path, folder: Path) -> None:
         return
     frozen = folder / "constraints.txt"
     frozen.write_text("".join(f"{name}=={found.version}\n" for name, found in sorted(here.items())))
-    options = ["--quiet", "--target", str(packages), "--constraint", str(frozen)]
-    done = subprocess.run(  # noqa: S603  # a list, no shell; who runs this may install packages anyway
-        [*installer(), *options, *missing],
-        capture_output=True,
-        text=True,
-        timeout=_INSTALL_SECONDS,
-        check=False,
+    have_installed(
+        ["--target", str(packages), "--constraint", str(frozen), *missing],
+        seconds=_INSTALL_SECONDS,
+        failure=f"What it needs could not be installed ({', '.join(missing)})",
     )
-    if done.returncode:
-        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        reason = said[-1] if said else "the installer did not say why"
-        raise OperationError(f"What it needs could not be installed ({', '.join(missing)}): {reason}")
 
 
 def _requirements(distribution: Distribution, extras: Sequence[str] = ()) -> Iterator[Requirement]:

@@ -142,23 +142,42 @@ def _can_build(pyproject: Path) -> bool:
 
 
 def _fetch(requirement: str, text: str, directory: Path, *options: str) -> None:
-    """Have the environment's own installer get one package, with its configuration and its index."""
-    command = [*installer(), "--quiet", "--no-deps", *options, "--target", str(directory), requirement]
+    have_installed(
+        ["--no-deps", *options, "--target", str(directory), requirement],
+        seconds=_FETCH_SECONDS,
+        failure=f"{text} is not installed, and {requirement} could not be fetched",
+        hint="Give a wheel file, or a name that the package index knows.",
+    )
+
+
+def have_installed(options: Sequence[str], *, seconds: float, failure: str, hint: str = "") -> None:
+    """
+    Have this environment's own installer get packages, with its configuration and its index.
+
+    Args:
+        options: of `pip install`, the packages among them.
+        failure: what could not be done, without a full stop.
+        hint: what to do about it, where the installer has refused.
+
+    Raises:
+        OperationError: it could not, or not in time.
+    """
     try:
         done = subprocess.run(  # noqa: S603  # a list, no shell; who runs this may install packages anyway
-            command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False
+            [*installer(), "--quiet", *options],
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise OperationError(
-            f"{text} could not be fetched in {_FETCH_SECONDS} s; is the package index reachable?"
+            f"{failure}: the installer was not through after {seconds:g} s. Is the package index reachable?"
         ) from error
     if done.returncode:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise OperationError(
-            f"{text} is not installed, and {requirement} could not be fetched:"
-            f" {said[-1] if said else 'the installer did not say why'}. Give a wheel file, or a name that the package"
-            " index knows."
-        )
+        reason = said[-1] if said else "the installer did not say why"
+        raise OperationError(f"{failure}: {reason.rstrip('.')}. {hint}".rstrip())
 
 
 def installer() -> list[str]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 
 from platform_core import ENTRY_POINT_GROUP, __version__
 from platform_core._environment import listed
 from platform_core._manifest import KERNEL, Plugin
-from platform_core._modules.candidates import installer
+from platform_core._modules.candidates import have_installed
 from platform_core._pins import Pin, digest_of, pins
 from platform_core.errors import OperationError
 
 _INSTALL_SECONDS = 600
+_KERNEL_DISTRIBUTION = "platform-core"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +81,16 @@ def install(wanted: Sequence[Pin], options: Sequence[str]) -> None:
         ([pin for pin in wanted if pin.name in here], ["--force-reinstall", "--no-deps"]),
     ):
         if group:
-            _run([*installer(), "--quiet", *options, *more, *_requirements(group)])
-
-
-def _run(command: list[str]) -> None:
-    done = subprocess.run(  # noqa: S603  # a list, no shell
-        command, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False
-    )
-    if done.returncode:
-        said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise OperationError(
-            f"The set could not be installed: {said[-1] if said else 'the installer did not say why'}"
-        )
+            have_installed(
+                [*options, *more, *_requirements(group)],
+                seconds=_INSTALL_SECONDS,
+                failure="The set could not be installed",
+            )
 
 
 def _requirements(wanted: Sequence[Pin]) -> Iterator[str]:
     for pin in wanted:
-        name = "platform-core" if pin.name == KERNEL else _distribution(pin.name)
+        name = _KERNEL_DISTRIBUTION if pin.name == KERNEL else _distribution(pin.name)
         yield f"{name}=={pin.version}"
 
 
@@ -109,15 +102,18 @@ def _distribution(module: str) -> str:
 
 
 def _problem(pin: Pin) -> str | None:
-    version = _installed(pin.name)
-    if version is None:
+    found = _installed(pin.name)
+    if found is None:
         return "it is not installed"
-    return pin.refusal(version, _folder("platform_core" if pin.name == KERNEL else pin.name))
+    return pin.refusal(found, _folder("platform_core" if pin.name == KERNEL else pin.name))
 
 
 def _installed(module: str) -> str | None:
     if module == KERNEL:
-        return __version__
+        try:  # not what this process runs: it may just have had another one installed
+            return version(_KERNEL_DISTRIBUTION)
+        except PackageNotFoundError:
+            return None
     found = [entry.dist.version for entry in entry_points(group=ENTRY_POINT_GROUP, name=module) if entry.dist]
     return found[0] if found else None
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import importlib.util
 import py_compile
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from platform_core import __version__
+from platform_core._modules import candidates, frozen
 from platform_core._pins import Pin, digest_of, pins
+from platform_core.errors import OperationError
 from platform_core.testing import PluginSource, plugins_installed
 
 if TYPE_CHECKING:
@@ -91,6 +95,25 @@ def test_sync_compares_an_environment_with_a_frozen_set(cli: CommandLine, tmp_pa
     assert "courses: PLATFORM_MODULES asks for version 9.9, but 0.1.0 is installed" in differs.out
     file.write_text("courses\n")
     assert "courses has no version" in cli("modules", "sync", str(file)).err
+
+
+def test_the_kernel_that_is_compared_is_the_installed_one_not_the_one_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert frozen.differences([Pin("platform", __version__)]) == []
+    installed = tmp_path / "platform_core-9.9.9.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: platform-core\nVersion: 9.9.9\n")
+    monkeypatch.syspath_prepend(tmp_path)  # as `sync` has just had it done
+    assert frozen.differences([Pin("platform", "9.9.9")]) == []
+    assert "but 9.9.9 is installed" in str(*frozen.differences([Pin("platform", __version__)]))
+
+
+def test_an_installer_that_hangs_is_given_up_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+    monkeypatch.setattr(candidates, "installer", lambda: waits)
+    with pytest.raises(OperationError, match=r"The set could not .* after 0\.1 s\. Is the package index"):
+        candidates.have_installed(["blog"], seconds=0.1, failure="The set could not be installed")
 
 
 def test_a_digest_does_not_depend_on_caches_or_on_where_a_package_lies(tmp_path: Path) -> None:
