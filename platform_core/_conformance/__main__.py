@@ -40,8 +40,7 @@ def grade(
             outcomes = list(_told(bench, checks, addresses, quiet=json))
             report = _report(bench, outcomes, is_whole=len(checks) == len(CHECKS))
     except PlatformError as error:
-        typer.secho(f"platform: {error.message}", err=True, fg="red")
-        raise typer.Exit(1) from None
+        raise _refusal(error.message, 1) from None
     if json:
         print_json(reports.as_json(report, wanted))
     else:
@@ -64,8 +63,14 @@ def _servers(checks: Sequence[Check]) -> AbstractContextManager[Mapping[str, str
 def _chosen(names: list[str]) -> list[Check]:
     known = [check.name for check in CHECKS]
     if unknown := sorted(set(names) - set(known)):
-        raise typer.BadParameter(f"there is no check {', '.join(unknown)}; there are: {', '.join(known)}")
+        raise _refusal(f"There is no check {', '.join(unknown)}. There are: {', '.join(known)}.", 2)
     return [check for check in CHECKS if not names or check.name in names]
+
+
+def _refusal(said: str, code: int) -> typer.Exit:
+    """Say why there is nothing to grade, and return what ends the process."""
+    typer.secho(f"platform: {said}", err=True, fg="red")
+    return typer.Exit(code)
 
 
 def _told(

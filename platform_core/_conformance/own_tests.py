@@ -33,9 +33,17 @@ def check(subject: Subject, ground: Ground) -> Iterator[Finding]:
         "-rfE",
         "--tb=line",
     ]
-    done = subprocess.run(  # noqa: S603  # the module's own tests, which is what is asked for
-        command, cwd=subject.source, capture_output=True, text=True, timeout=_SECONDS, check=False
-    )
+    try:
+        done = subprocess.run(  # noqa: S603  # the module's own tests, which is what is asked for
+            command, cwd=subject.source, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        yield Finding(
+            subject.name,
+            f"its tests were not through after {_SECONDS:g} s",
+            "find the one that waits for ever (pytest -o faulthandler_timeout=60 shows where), or make them quicker",
+        )
+        return
     said = done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or ["nothing"]
     if done.returncode == _NOTHING_COLLECTED:
         yield Finding(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, LiteralString
 
 import psycopg
@@ -66,10 +66,9 @@ async def _compared(subject: Subject, ground: Ground, before: RunningPlatform) -
     async with ground.platform(beside=before) as p:
         await p.seed()
         await p.deliver()
-        refusal = await _purge(subject, p)
-    if refusal:
-        hint = "whatever hangs on its tables from outside has to be a link in plugin.toml"
-        return [Finding(subject.name, f"it cannot be taken out: {refusal}", hint)]
+        refusal = await purged(subject, p.environment)
+    if refusal is not None:
+        return [refusal]
     async with ground.platform(subject.beside, beside=before):
         pass  # the first process without it drops its switch
     after = read_catalogue(before.database_url)
@@ -101,8 +100,8 @@ def read_catalogue(url: str) -> dict[str, str]:
         }
 
 
-async def _purge(subject: Subject, p: RunningPlatform) -> str:
-    """Run the command as a deployer would; return what it says where it refuses."""
+async def purged(subject: Subject, variables: Mapping[str, str]) -> Finding | None:
+    """Run the command as a deployer would; return what it says where it refuses, or that it hangs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -112,10 +111,20 @@ async def _purge(subject: Subject, p: RunningPlatform) -> str:
         subject.name,
         "--yes",
         "--purge",
-        env={**environment(), **p.environment},
+        env={**environment(), **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), _SECONDS)
-    return "" if process.returncode == 0 else said.decode(errors="replace").strip()[-500:]
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), _SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        hint = "find what it waits for: a transaction that holds on to its tables, or a loop when it starts"
+        return Finding(subject.name, f"taking it out was not through after {_SECONDS:g} s", hint)
+    if process.returncode == 0:
+        return None
+    said = output.decode(errors="replace").strip()[-500:]
+    hint = "whatever hangs on its tables from outside has to be a link in plugin.toml"
+    return Finding(subject.name, f"it cannot be taken out: {said}", hint)

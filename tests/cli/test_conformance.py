@@ -7,13 +7,16 @@ The whole of it, with servers and killed workers, takes minutes and is a session
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 from xml.etree import ElementTree
 
@@ -22,15 +25,19 @@ from click import unstyle
 from packaging.version import Version
 
 from platform_core import __version__
-from platform_core._conformance import badge, report
+from platform_core._conformance import badge, own_tests, report, residue
 from platform_core._conformance.alone import _function
 from platform_core._conformance.catalogue import CHECKS
 from platform_core._conformance.environment import Bench, prepared
 from platform_core._conformance.events import Unimaginable, imagined
 from platform_core._conformance.grades import Finding, Grade, Outcome, Report, remark
+from platform_core._conformance.ground import Ground
 from platform_core._conformance.runner import made
 from platform_core.domain import Event, new_id
 from platform_core.errors import OperationError
+
+if TYPE_CHECKING:
+    from conftest import CommandLine
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 PROBLEM = Finding("blog/domain.py:3", "it imports sqlalchemy", "declare a Protocol")
@@ -189,6 +196,46 @@ def test_a_spy_is_found_out_and_nothing_of_it_stays() -> None:
     assert sorted(SAMPLES.joinpath("spy").rglob("*")) == before
 
 
+@pytest.mark.slow
+def test_a_grading_that_is_told_to_end_ends_itself_and_puts_everything_away(tmp_path: Path) -> None:
+    command = ["modules", "check", "--conformance", str(SAMPLES / "bookmarks"), "--part", "quiet_import"]
+    places = tmp_path / "temporary"
+    places.mkdir()
+    grading = subprocess.Popen(
+        [sys.executable, "-m", "platform_core", *command],
+        env={**os.environ, "TMPDIR": str(places)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not list(places.glob("platform-conformance-*")) and grading.poll() is None:
+            time.sleep(0.01)
+        grading.terminate()
+        assert grading.wait(60) == 128 + signal.SIGTERM
+    finally:
+        grading.kill()
+    assert list(places.glob("platform-conformance-*")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--conformance", "--only", "."], "--only does not go with --conformance"),
+        (["--conformance", "--part", "docs", "--badge", "b.svg", "."], "--badge shows the grade"),
+        (["--conformance", "--badge", "nowhere/b.svg", "."], "there is no folder nowhere"),
+        (["--conformance", "--part", "magic", "."], "There is no check magic. There are: starts, "),
+        (["--at-least", "gold"], "--at-least, --badge and --part go with --conformance"),
+    ],
+)
+def test_what_cannot_come_to_anything_is_refused_before_it_takes_minutes(
+    cli: CommandLine, options: list[str], said: str
+) -> None:
+    outcome = cli("modules", "check", *options)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert "platform_core._conformance" not in outcome.err
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A module that is laid out, and can be written anew."""
@@ -223,6 +270,25 @@ def test_a_module_that_takes_its_process_along_fails_that_check_and_nothing_else
     (bench.subject.package / "__init__.py").write_text(code)
     findings, _ = made("quiet_import", bench.subject, bench, {}, seconds)
     assert said in " ".join(finding.problem for finding in findings)
+
+
+def test_tests_that_hang_are_told_with_what_to_do(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bench.subject.source is not None
+    (bench.subject.source / "test_waits.py").write_text("import time\ntime.sleep(600)\n")
+    monkeypatch.setattr(own_tests, "_SECONDS", 0.5)
+    [finding] = own_tests.check(bench.subject, Ground(bench.subject))
+    assert finding.problem == "its tests were not through after 0.5 s"
+    assert "find the one that waits for ever" in finding.hint
+
+
+async def test_a_purge_that_hangs_is_told_with_what_to_do(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(residue, "_SECONDS", 0.01)
+    finding = await residue.purged(bench.subject, {})
+    assert finding is not None
+    assert finding.problem == "taking it out was not through after 0.01 s"
+    assert "find what it waits for" in finding.hint
 
 
 def test_what_is_no_module_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -48,8 +48,9 @@ def check(
         ),
     ] = False,
     at_least: Annotated[
-        AtLeast, typer.Option(help="With --conformance: exit code 1 below this grade.", show_default=True)
-    ] = AtLeast.BRONZE,
+        AtLeast | None,
+        typer.Option(help="With --conformance: exit code 1 below this grade.", show_default="bronze"),
+    ] = None,
     badge: Annotated[
         Path | None,
         typer.Option(
@@ -73,11 +74,15 @@ def check(
     servers of its own through every check of docs/conformance.md.
     """
     if conformance:
-        options = ["--at-least", at_least, *(["--badge", str(badge)] if badge else [])]
-        options += [word for name in part or () for word in ("--only", name)]
-        raise typer.Exit(_graded(candidates or [], [*options, *(["--json"] if json else [])]))
-    if badge or part:
-        raise typer.BadParameter("--badge and --part go with --conformance")
+        if only:
+            raise typer.BadParameter(
+                "--only does not go with --conformance, which grades one module by itself"
+            )
+        _grade(
+            _options_of_grading(candidates or [], at_least or AtLeast.BRONZE, badge, part or [], json=json)
+        )
+    if at_least or badge or part:
+        raise typer.BadParameter("--at-least, --badge and --part go with --conformance")
     if candidates:
         raise typer.Exit(_with_candidates(candidates, only=only, json=json))
     if only:
@@ -93,12 +98,25 @@ def check(
     raise typer.Exit(1 if found.blocking else 0)
 
 
-def _graded(paths: list[str], options: list[str]) -> int:
-    """Run the grading in a process of its own: it needs the test kit, which commands do without."""
-    import importlib.util
-
+def _options_of_grading(
+    paths: list[str], at_least: AtLeast, badge: Path | None, parts: list[str], *, json: bool
+) -> list[str]:
+    """Return what the grading is told; what cannot come to anything is refused before it takes minutes."""
     if len(paths) != 1:
         raise typer.BadParameter("--conformance takes one wheel, or one project's folder")
+    if badge and parts:
+        raise typer.BadParameter("--badge shows the grade, and there is none where --part leaves checks out")
+    if badge and not badge.parent.is_dir():
+        raise typer.BadParameter(f"--badge: there is no folder {badge.parent}; make it first")
+    options = [*paths, "--at-least", at_least.value, *(["--badge", str(badge)] if badge else [])]
+    options += [word for name in parts for word in ("--only", name)]
+    return [*options, *(["--json"] if json else [])]
+
+
+def _grade(options: list[str]) -> NoReturn:
+    """Go on as the program that grades; it needs the test kit, which commands do without."""
+    import importlib.util
+
     if missing := [name for name in ("pytest", "httpx2", "grimp") if importlib.util.find_spec(name) is None]:
         from platform_core.errors import OperationError
 
@@ -106,8 +124,9 @@ def _graded(paths: list[str], options: list[str]) -> int:
             f"Grading runs the module, and {', '.join(missing)} is not installed here:"
             " pip install 'platform-core[conformance]'"
         )
-    command = [sys.executable, "-m", "platform_core._conformance", *paths, *options]
-    return subprocess.run(command, check=False).returncode  # noqa: S603  # ourselves
+    sys.stdout.flush()
+    # not a child: Ctrl-C and SIGTERM are for who has something to put away, and nobody grades on unattended
+    os.execv(sys.executable, [sys.executable, "-m", "platform_core._conformance", *options])  # noqa: S606  # ourselves
 
 
 def _with_candidates(wanted: list[str], *, only: bool, json: bool) -> int:
