@@ -72,7 +72,8 @@ def digest_of(folder: Path) -> str:
     Return the SHA-256 over names and contents of a package's files; neither its place nor caches count.
 
     Compiled code beside the sources is one of them, because Python imports that too; what lies in `__pycache__` is
-    none, because nothing of a pinned package is run from there (`run_from_sources`).
+    none, because nothing of a pinned module is run from there (`run_from_sources`). The kernel is the exception: it
+    is what compares, so it has been imported before, from its caches where it has some.
     """
     digest = hashlib.sha256()
     for name, path in sorted(_files(folder)):
