@@ -73,9 +73,9 @@ class Front:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
 
-    def out(self, address: str) -> None:
-        """Take a process out of the rotation, and wait until nothing that it was sent is under way."""
-        self._turn("out", address)
+    def out(self, address: str) -> str:
+        """Take a process out of the rotation, wait until nothing that it was sent is under way; return what it says."""
+        return self._turn("out", address)
 
     def back_in(self, address: str) -> None:
         self._turn("in", address)
@@ -85,7 +85,7 @@ class Front:
         lines = (self._home / "access.log").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
 
-    def _turn(self, way: str, address: str) -> None:
+    def _turn(self, way: str, address: str) -> str:
         done = subprocess.run(
             [str(SHIPPED / "backend.sh"), way, address],
             env={**os.environ, "HOME_OF_NGINX": str(self._home)},
@@ -95,6 +95,7 @@ class Front:
             timeout=120,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
     def _certify(self) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
