@@ -30,6 +30,7 @@ WORKDIR /source
 RUN python3 -m venv /opt/tools && python3 -m venv --without-pip /opt/platform
 COPY . .
 # Neighbours that a module needs come along, and from this checkout only: never from an index that has one of that name.
+# Likewise a frozen set, which is whole and has been compared before an index is asked for what it needs besides.
 RUN --mount=type=cache,target=/root/.cache/pip \
     wanted=(); install() { /opt/tools/bin/pip --python /opt/platform/bin/python --disable-pip-version-check install "$@"; }; \
     if [ -n "$REQUIREMENTS" ]; then \
@@ -38,8 +39,14 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         install --constraint constraints.txt "./[$EXTRAS]"; \
         /opt/tools/bin/pip --disable-pip-version-check wheel --no-deps --wheel-dir /opt/wheels plugins/*/; \
         find deploy/wheels -name '*.whl' -exec cp {} /opt/wheels \; 2>/dev/null || true; \
-        PATH=/opt/tools/bin:$PATH PIP_CONSTRAINT=constraints.txt \
-            /opt/platform/bin/platform modules sync "$MODULES_FILE" --find-links /opt/wheels; \
+        PATH=/opt/tools/bin:$PATH PIP_NO_DEPS=1 \
+            /opt/platform/bin/platform modules sync "$MODULES_FILE" --find-links /opt/wheels --no-index; \
+        if { /opt/tools/bin/pip --python /opt/platform/bin/python check || true; } | grep "requires platform-plugin-"; then \
+            echo "… and $MODULES_FILE does not name it" >&2; exit 1; \
+        fi; \
+        /opt/platform/bin/python -c 'from importlib.metadata import entry_points as found; print(*{f"{module.dist.name}=={module.dist.version}" for module in found(group="platform_core.plugins")}, sep="\n")' \
+            > /opt/frozen.txt; \
+        install --constraint constraints.txt --requirement /opt/frozen.txt; \
     else \
         for folder in plugins/*/; do \
             name=$(basename "$folder"); \
