@@ -108,10 +108,12 @@ class Post(Aggregate):
 
     def rewrite(self, *, title: str, body: str, tags: Sequence[str], now: datetime) -> None:
         """Say it differently; nothing happens where nothing changes. An address that others may know stays."""
-        title, tags = human_name(title, "title"), tidy_tags(tags)
+        if title != self.title:  # one from before there was a rule stays as it is, and so does a body
+            title = human_name(title, "title")
+        tags = tidy_tags(tags)
         if (title, body, tags) == (self.title, self.body, self.tags):
             return
-        if body != self.body:  # one from before there was a rule stays as it is
+        if body != self.body:
             self.body = _markdown(body)
         self.title, self.tags = title, tags
         if self.published_at is None:

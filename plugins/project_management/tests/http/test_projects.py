@@ -54,6 +54,19 @@ async def test_a_project_is_made_read_listed_changed_and_deleted(p: RunningPlatf
         assert len(await p.events(kind)) == 1, kind
 
 
+async def test_a_description_from_before_there_was_a_rule_stays_and_stops_no_other_change(
+    p: RunningPlatform, eve: Account
+) -> None:
+    path = f"{API}/projects/{(await make_project(eve.client))['id']}"
+    for stored in (" ", "bell\x07", " with space around "):
+        await p.sql("UPDATE project_management.projects SET description = %(text)s", text=stored)
+        changed = await eve.client.patch(path, json={"end_date": f"2026-12-{10 + len(stored)}"})
+        assert (changed.status_code, changed.json()["description"]) == (200, stored), changed.text
+    assert [event.fields for event in await p.events(ProjectUpdated)] == [["end_date"]] * 3
+    refused = await eve.client.patch(path, json={"description": "another\x07"})
+    assert refused.json()["errors"][0]["pointer"] == "/body/description"
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [

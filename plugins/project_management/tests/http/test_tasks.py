@@ -73,6 +73,25 @@ async def test_what_is_no_task_is_422(eve: Account, body: dict[str, Any], pointe
     assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
 
 
+@pytest.mark.parametrize("stored", [" ", "\n", "bell\x07", " with space around "])
+async def test_a_description_from_before_there_was_a_rule_stays_and_stops_no_other_change(
+    p: RunningPlatform, eve: Account, stored: str
+) -> None:
+    task = await make_task(eve.client, await make_project(eve.client))
+    path = f"{API}/tasks/{task['id']}"
+    await p.sql(
+        "UPDATE project_management.tasks SET title = %(title)s, description = %(text)s",
+        title=f"x{stored}",
+        text=stored,
+    )
+    changed = await eve.client.patch(path, json={"priority": "urgent"})
+    assert (changed.status_code, changed.json()["description"]) == (200, stored), changed.text
+    [updated] = await p.events(TaskUpdated)
+    assert updated.fields == ["priority"]
+    refused = await eve.client.patch(path, json={"description": "another\x07"})
+    assert refused.json()["errors"][0]["pointer"] == "/body/description"
+
+
 async def test_only_somebody_in_the_project_is_assigned_even_while_their_account_is_switched_off(
     p: RunningPlatform, eve: Account, ben: Account
 ) -> None:

@@ -101,8 +101,11 @@ class Project(Aggregate):
         Whether the currency may still change is decided by the database: not once money was spent in it.
         """
         before = self._description()
-        self.name = human_name(name, "name")
-        self.description = optional_text(description, "description")
+        # what stays is not judged anew: it may be from before there was a rule
+        if name != self.name:
+            self.name = human_name(name, "name")
+        if description != self.description:
+            self.description = optional_text(description, "description")
         self.start_date, self.end_date = start_date, end_date
         self._set_budget(budget)
         self._check_dates()

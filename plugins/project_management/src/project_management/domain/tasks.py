@@ -153,8 +153,12 @@ class Task(Aggregate):
             InvalidInput: a title or a description in which there is nothing to be seen.
         """
         before = self._description()
-        self.title, self.priority = human_name(title, "title"), priority
-        self.description = optional_text(description, "description")
+        # what stays is not judged anew: it may be from before there was a rule
+        if title != self.title:
+            self.title = human_name(title, "title")
+        if description != self.description:
+            self.description = optional_text(description, "description")
+        self.priority = priority
         self.due_date, self.estimated_minutes, self.parent_id = due_date, estimated_minutes, parent_id
         changed = [field for field, value in self._description().items() if value != before[field]]
         if changed:
