@@ -222,6 +222,7 @@ class Unfinished:
 
     Attributes:
         progress: JSON; the step's function finds it in `run.results` under the step's name, and may go on from there.
+            A compensation without any finds there what its action answered, in every batch.
     """
 
     progress: Any = None

@@ -47,7 +47,7 @@ class Step:
         undo_attempts: of its compensation, that are over; of the batch that it is at.
         batches: of its action that are stored, while there is more to do.
         undo_batches: the same of its compensation.
-        result: what its command answered last, as JSON.
+        result: what its command answered last, or how far it is, as JSON.
     """
 
     name: str
@@ -122,13 +122,21 @@ def completed(saga: Saga, run: Run, move: Move, result: Any = None) -> Run:
 
 
 def unfinished(run: Run, move: Move, progress: Any = None) -> Run:
-    """A batch of what the step's command has to do took effect; the same comes next, with all attempts."""
+    """
+    A batch of what the step's command has to do took effect; the same comes next, with all attempts.
+
+    Args:
+        progress: kept instead of the result. A compensation that has none keeps what the action answered, which may be
+            all that it can find the rest by.
+    """
     stands = _step(run, move)
     if move.is_undo:
         going_on = replace(stands, undo_batches=stands.undo_batches + 1, undo_attempts=0)
+        kept = stands.result if progress is None else progress
     else:
         going_on = replace(stands, batches=stands.batches + 1, attempts=0)
-    return Run(run.status, _with(run.steps, replace(going_on, error=None, result=progress)))
+        kept = progress
+    return Run(run.status, _with(run.steps, replace(going_on, error=None, result=kept)))
 
 
 def refused(saga: Saga, run: Run, move: Move, why: str) -> Run:

@@ -38,6 +38,9 @@ logger = structlog.get_logger("platform_core.sagas")
 _TRANSIENT: Final = frozenset({Kind.UNAVAILABLE, Kind.TIMED_OUT, Kind.RATE_LIMITED})
 """Kinds of refusal that say "not now"; the others are final."""
 
+_MANY_BATCHES: Final = 1000
+"""So often the log says how many a step has taken: one that gets nowhere looks like one that has much to do."""
+
 _UNEXPECTED: Final = "It failed unexpectedly."
 """What callers see of an error that was not meant for them; operators find the rest in the log of the saga."""
 
@@ -234,7 +237,21 @@ class _Attempt:
         except Exception as error:  # noqa: BLE001  # a module's command may raise anything; the saga copes
             said = masked(str(error).partition("\n")[0])
             await self._store_failure(_UNEXPECTED, f"{type(error).__name__}: {said}")
+        self._warn_of_many()
         return self._run
+
+    def _warn_of_many(self) -> None:
+        """Say of a step that goes on and on how many batches it has taken."""
+        batches = self._batches(self._run)
+        if batches > self._batches(self._stored.run) and batches % _MANY_BATCHES == 0:
+            logger.warning(
+                "saga step goes on in batches",
+                saga=self._stored.name,
+                saga_id=str(self._stored.id),
+                step=self._move.step.name,
+                is_compensation=self._move.is_undo,
+                batches=batches,
+            )
 
     async def _completed(self, result: Any, uow: SqlUnitOfWork) -> None:
         """Store with the command's own effects that it is done, or that it said no and left traces."""

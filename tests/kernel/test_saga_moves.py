@@ -129,6 +129,15 @@ def test_what_becomes_of_a_run(happened: list[str], status: str, steps: str) -> 
     assert (run.status, " ".join(statuses(run))) == (status, steps)
 
 
+def test_a_compensation_in_batches_keeps_what_its_action_answered_until_it_has_progress_of_its_own() -> None:
+    run = story("completed", "refused", "unfinished", "unfinished")
+    assert run.steps[0].undo_batches == 2
+    assert run.steps[0].result == {"done": "pay"}
+    move = moves.next_move(SAGA, run)
+    assert move is not None
+    assert moves.unfinished(run, move, 0).steps[0].result == 0
+
+
 def test_an_operators_retry_gives_every_attempt_back() -> None:
     run = story("failed", "failed", "retry", "failed")
     assert (run.status, run.steps[0].attempts) == ("running", 1)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 from voyage.application import Book, PlanTrip, SoldOut, faults, hang
 
 from platform_core._pools import KERNEL
@@ -300,6 +301,28 @@ async def test_batches_before_a_refusal_are_taken_back_batch_by_batch(p: Running
     await p.deliver(skip_waits=True)
     assert await standing(p, trip_id) == ("compensated", {"sights": "compensated", "confirmation": "pending"})
     assert await diary(p, trip_id) == ["planned", *SEEN[:2], "forget sight 2", "forget sight 1"]
+
+
+async def test_a_compensation_in_batches_finds_what_its_action_answered_in_each_of_them(
+    p: RunningPlatform,
+) -> None:
+    faults.planned["book confirmation"] = [SoldOut("Sold out.")]
+    trip_id = await plan(p, saga="voyage.cruise")
+    await p.deliver(skip_waits=True)
+    assert await standing(p, trip_id) == ("compensated", {"cabin": "compensated", "confirmation": "failed"})
+    assert await diary(p, trip_id) == ["planned", "booked cabin", "half of cabin-1", "half of cabin-1"]
+
+
+async def test_a_step_that_goes_on_and_on_is_told_every_so_many_batches(
+    p: RunningPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform_core._sagas.runner._MANY_BATCHES", 2)
+    trip_id = await plan(p, saga="voyage.tour")
+    with capture_logs() as logs:
+        await p.deliver(skip_waits=True)
+    [told] = [line for line in logs if line["event"] == "saga step goes on in batches"]
+    assert told["log_level"] == "warning"
+    assert (told["saga_id"], told["step"], told["batches"]) == (str(trip_id), "sights", 2)
 
 
 async def test_progress_that_a_run_cannot_carry_is_said_and_not_lost(

@@ -73,6 +73,14 @@ class See(Command[None]):
     forgets: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refund(Command[None]):
+    """Pay back half of a booking, or the other half."""
+
+    trip_id: UUID
+    reference: str
+
+
 async def plan_trip(command: PlanTrip, sagas: Sagas, diary: Diary) -> None:
     sagas.start(
         command.saga,
@@ -97,6 +105,12 @@ async def book(command: Book, diary: Diary) -> dict[str, str] | Refused:
 async def cancel(command: Cancel, diary: Diary) -> None:
     diary.write(command.trip_id, f"cancelled {command.what}")
     await faults.strike(f"cancel {command.what}")
+
+
+async def refund(command: Refund, diary: Diary) -> Unfinished | None:
+    diary.write(command.trip_id, f"half of {command.reference}")
+    await faults.strike("refund")
+    return None if faults.calls.count("refund") == 2 else Unfinished()
 
 
 async def see(command: See, diary: Diary) -> Unfinished | None:
@@ -127,6 +141,14 @@ def cancel_flight(run: SagaRun) -> Cancel:
 def book_hotel(run: SagaRun) -> Book:
     assert run.results["flight"] == {"reference": "flight-1"}
     return Book(trip_id=run.id, what="hotel")
+
+
+def book_cabin(run: SagaRun) -> Book:
+    return Book(trip_id=run.id, what="cabin")
+
+
+def refund_cabin(run: SagaRun) -> Refund:
+    return Refund(trip_id=run.id, reference=run.results["cabin"]["reference"])
 
 
 def cancel_hotel(run: SagaRun) -> Cancel:

@@ -22,6 +22,7 @@ def register_services() -> Services:
             application.Book: application.book,
             application.Cancel: application.cancel,
             application.See: application.see,
+            application.Refund: application.refund,
         },
     )
 
@@ -57,7 +58,15 @@ def register_sagas() -> Sequence[Saga]:
         retry=THRICE,
         compensation_retry=THRICE,
     )
+    cabin = SagaStep(
+        name="cabin",
+        action=application.book_cabin,
+        compensation=application.refund_cabin,
+        retry=THRICE,
+        compensation_retry=THRICE,
+    )
     return [
         Saga(name="voyage.trip", steps=[flight, hotel, postcard, confirmation]),
         Saga(name="voyage.tour", steps=[sights, confirmation]),
+        Saga(name="voyage.cruise", steps=[cabin, confirmation]),
     ]
