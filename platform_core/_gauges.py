@@ -22,18 +22,29 @@ _STALE_SECONDS: Final = 60.0
 """A scheduler that does not act any more has nothing to say; another one has."""
 
 _MOST_COUNTED: Final = 100_000
-"""Beyond that, a figure that is too small says all that matters, and counting would be work for the database."""
+"""
+Of one handler, or of one kind. Beyond that, a figure that is too small says all that matters, and counting would be
+work for the database.
+"""
 
 _BACKLOG: Final[LiteralString] = (
-    "SELECT 'due' AS what, module, NULL AS status, count(*) AS count,"  # noqa: S608  # constants
-    " extract(epoch FROM clock_timestamp() - min(available_at))::float8 AS oldest"
-    " FROM (SELECT split_part(handler, '.', 1) AS module, available_at FROM platform.deliveries"
-    " WHERE status = 'pending' AND available_at <= clock_timestamp()"
-    f" AND split_part(handler, '.', 1) <> ALL (%(resting)s) LIMIT {_MOST_COUNTED}) due GROUP BY module"
+    # handler by handler, as the index has them: nothing of those that rest is read to find the others
+    "WITH RECURSIVE found(handler) AS ("  # noqa: S608  # constants
+    " (SELECT handler FROM platform.deliveries WHERE status = 'pending' ORDER BY handler LIMIT 1)"
+    " UNION ALL SELECT (SELECT d.handler FROM platform.deliveries d"
+    " WHERE d.status = 'pending' AND d.handler > found.handler ORDER BY d.handler LIMIT 1)"
+    " FROM found WHERE found.handler IS NOT NULL"
+    "), waiting AS (SELECT handler, split_part(handler, '.', 1) AS module,"
+    " split_part(handler, '.', 1) = ANY (%(resting)s) AS is_resting FROM found WHERE handler IS NOT NULL)"
+    " SELECT 'due' AS what, module, NULL AS status, count(*) AS count,"
+    " extract(epoch FROM now() - min(due.available_at))::float8 AS oldest"
+    " FROM waiting CROSS JOIN LATERAL (SELECT d.available_at FROM platform.deliveries d"
+    " WHERE d.status = 'pending' AND d.handler = waiting.handler AND d.available_at <= now()"
+    f" ORDER BY d.available_at LIMIT {_MOST_COUNTED}) due WHERE NOT is_resting GROUP BY module"
     " UNION ALL SELECT 'resting', module, NULL, count(*), NULL"
-    " FROM (SELECT split_part(handler, '.', 1) AS module FROM platform.deliveries"
-    f" WHERE status = 'pending' AND split_part(handler, '.', 1) = ANY (%(resting)s) LIMIT {_MOST_COUNTED}) resting"
-    " GROUP BY module"
+    " FROM waiting CROSS JOIN LATERAL (SELECT FROM platform.deliveries d"
+    f" WHERE d.status = 'pending' AND d.handler = waiting.handler LIMIT {_MOST_COUNTED}) resting"
+    " WHERE is_resting GROUP BY module"
     " UNION ALL SELECT 'aside', module, status, count(*), NULL"
     " FROM (SELECT split_part(handler, '.', 1) AS module, status FROM platform.deliveries"
     f" WHERE status IN ('dead', 'parked') LIMIT {_MOST_COUNTED}) aside GROUP BY module, status"

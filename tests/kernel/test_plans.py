@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from platform_core import _outbox
+from platform_core._gauges import Backlog
 from platform_core._pools import KERNEL
 from platform_core.domain import new_id
 from platform_core.http.idempotency import purge_idempotency_keys
@@ -120,6 +121,35 @@ async def test_claiming_stays_as_cheap_whatever_waits_and_whatever_the_statistic
             plan = plans.plan_of(connection, purpose, sql, values, analyze=True)
     looked_at = max(node["Actual Rows"] * node["Actual Loops"] for node in plans.nodes(plan))
     assert looked_at < 500, f"{looked_at:g} rows were looked at for 32"
+
+
+async def test_what_waits_for_a_module_that_is_off_is_not_read_to_count_the_rest(
+    platform: PlatformFactory,
+) -> None:
+    """Somebody counts every few seconds, however long a module is off and however much waits for it."""
+    async with platform(["user_management"]) as p:
+        await p.sql(
+            "INSERT INTO platform.deliveries (id, handler, command, available_at) SELECT platform.uuid7(), handler,"
+            " '{}', now() - interval '1 minute' * sign(n - 50) FROM unnest(ARRAY['off.a', 'off.b', 'on.a']) handler,"
+            f" generate_series(1, {plans.ROWS // 10}) n"
+        )
+        backlog = Backlog(p.kernel.pools.claims, {"off"})
+        sent: list[tuple[str, str, Sequence[Any]]] = []
+        p.kernel.pools.watchers.append(lambda _, purpose, sql, values: sent.append((purpose, sql, values)))
+        await backlog.look()
+        [(purpose, sql, values)] = sent
+        with psycopg.connect(p.database_url, autocommit=True) as connection:
+            plan = plans.plan_of(connection, purpose, sql, values, analyze=True)
+    counted = {
+        (sample.name, sample.labels["module"]): sample.value
+        for family in backlog.collect()
+        for sample in family.samples
+        if "module" in sample.labels
+    }
+    assert counted["platform_deliveries_resting", "off"] == 2 * plans.ROWS // 10
+    assert counted["platform_deliveries_due", "on"] == plans.ROWS // 10 - 49
+    in_vain = sum(node.get("Rows Removed by Filter", 0) * node["Actual Loops"] for node in plans.nodes(plan))
+    assert in_vain < 100, f"{in_vain:g} rows were read and thrown away"
 
 
 async def _statements(p: RunningPlatform, admin: Account) -> Statements:
