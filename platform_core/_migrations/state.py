@@ -67,10 +67,18 @@ class ModuleState:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
+    """
+    What a database knows of a module that was migrated there.
+
+    Attributes:
+        permissions: None before the kernel's revision that keeps them.
+    """
+
     version: str
     role: str | None
     may_take_role: bool
     links: tuple[Link, ...]
+    permissions: frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +104,12 @@ class DatabaseState:
 
 
 _STATE: Final[LiteralString] = (
-    "SELECT 'revision' AS kind, module, revision AS value, phase AS detail, NULL::jsonb AS links, false AS usable"  # noqa: S608  # constants
+    "SELECT 'revision' AS kind, module, revision AS value, phase AS detail, NULL::jsonb AS links, false AS usable,"  # noqa: S608  # constants
+    " NULL::jsonb AS permissions"
     " FROM platform.migrations"
     " UNION ALL SELECT 'module', m.name, m.version, m.role, m.links,"
-    f" coalesce(pg_has_role(session_user, r.oid, {roles.MAY_TAKE}), false)"
+    f" coalesce(pg_has_role(session_user, r.oid, {roles.MAY_TAKE}), false),"
+    " to_jsonb(m) -> 'permissions'"  # so that it may be missing: this is asked before the kernel's own revisions
     " FROM platform.modules m LEFT JOIN pg_roles r ON r.rolname = m.role"
 )
 
@@ -147,14 +157,15 @@ def state_of(rows: Iterable[Sequence[Any]], modules: Sequence[ModuleMigrations])
     """Turn the rows of the one query into a state; a module whose files are wrong has its `problem` said."""
     applied: dict[str, dict[str, str]] = {}
     remembered: dict[str, Remembered] = {}
-    for kind, module, value, detail, links, usable in rows:
+    for kind, module, value, detail, links, usable, permissions in rows:
         if kind == "revision":
             applied.setdefault(module, {})[value] = detail
         else:
             stored = tuple(
                 Link(x["table"], x["column"], x["target"], x["on_delete"]) for x in links if x["valid"]
             )
-            remembered[module] = Remembered(value, detail, usable, stored)
+            known = None if permissions is None else frozenset(permissions)
+            remembered[module] = Remembered(value, detail, usable, stored, known)
     states = {
         module.name: _state(module, applied.get(module.name, {}), is_new=module.name not in remembered)
         for module in modules

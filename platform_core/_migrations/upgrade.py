@@ -85,6 +85,8 @@ def _is_done(state: DatabaseState, wanted: Goal, roles: bool) -> bool:
         of_module, remembered = state.modules[module.name], state.remembered.get(module.name)
         if of_module.problem or of_module.ahead or remembered is None or remembered.version != module.version:
             return False
+        if remembered.permissions not in (None, {*module.permissions}):
+            return False
         if wanted.runnable(module.name, of_module.pending):
             return False
         if {*remembered.links} != {link for link in module.links if _target(link) in state.remembered}:

@@ -2,6 +2,8 @@
 Every module's revisions up and down, over all modules, by the version tables and the ledger.
 """
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 import sqlalchemy as sa
@@ -304,6 +306,19 @@ def test_a_new_version_of_a_package_is_remembered_although_nothing_is_to_be_migr
     assert rows(newest_database_url, "SELECT version FROM platform.modules WHERE name = 'alpha'") == [
         ("1.1",)
     ]
+
+
+def test_a_permission_is_remembered_although_neither_version_nor_tables_have_changed(
+    newest_database_url: str, kernel: ModuleMigrations, make_module: MakeModule
+) -> None:
+    """A purge takes out of roles what is remembered, and nothing else."""
+    alpha = make_module("alpha").things().migrations
+    for permissions in (["things:read"], ["things:write", "things:read"], []):
+        modules = [kernel, replace(alpha, permissions=permissions)]
+        for _ in range(2):
+            _migrations.upgrade(newest_database_url, modules).raise_for_failures()
+        stored = rows(newest_database_url, "SELECT permissions FROM platform.modules WHERE name = 'alpha'")
+        assert stored == [(permissions,)]
 
 
 def _statements(script: str) -> list[str]:
