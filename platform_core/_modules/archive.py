@@ -7,6 +7,7 @@ A module's data as one file that needs nothing of ours to be read: a zip of CSV 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -67,9 +68,21 @@ def write(
             file.flush()
             os.fsync(file.fileno())  # what is in it may be dropped next
         os.replace(unfinished, path)
+        _sync(path.parent)  # without it the file may be there, and its name not
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise OperationError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot do that, as some of networks
+            raise
+    finally:
+        os.close(opened)
 
 
 def _fill(

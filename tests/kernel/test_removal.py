@@ -7,6 +7,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from ledger.application import Deposit, OpenAccount
 from platform_core._migrations import links, roles, upgrade
 from platform_core._migrations.plan import installed_migrations, kernel_migrations
 from platform_core._module_operations import DisableModule, EnableModule
-from platform_core._modules import removal
+from platform_core._modules import archive, removal
 from platform_core.app import Kernel
 from platform_core.cli.modules._remove import _drain, _end
 from platform_core.declarations import GoneModule
@@ -335,6 +336,24 @@ async def test_what_a_module_claimed_and_another_one_declares_stays_in_roles(
         left = await asyncio.to_thread(_end, source, plan, None, purge=True, progress=print)
         assert list(left) == []
         assert (await p.ask(GetRole(role_id=role.id))).permissions == ["users:read"]
+
+
+async def test_an_export_is_on_the_disk_with_its_name_before_anything_is_dropped(
+    p: RunningPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `fsync` was asked for cannot be seen afterwards but by pulling the plug."""
+    path, sync = tmp_path / "ledger.zip", os.fsync
+    synced: list[tuple[str, bool]] = []
+
+    def noting(file: int) -> None:
+        synced.append((os.readlink(f"/proc/self/fd/{file}"), path.exists()))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    with psycopg.connect(p.database_url, autocommit=True) as connection:
+        plan = removal.plan(connection, "ledger", p.kernel.plugins)
+    archive.export(p.database_url, plan, path, lambda _line: None)
+    assert synced == [(f"{path}.unfinished", False), (str(tmp_path), True)]
 
 
 async def test_permissions_of_a_module_that_is_gone_are_in_no_role_any_more(
