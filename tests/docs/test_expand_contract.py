@@ -40,6 +40,9 @@ async def use(p: RunningPlatform, prices: dict[str, str]) -> None:
         answer = await p.client.get(f"/api/v1/goods/{item}")
         assert (answer.status_code, answer.json()["price"]) == (200, price), answer.text
     number = len(prices)
+    for finer in ("1.999", "0.001"):  # one build would round it and another cut it off
+        answer = await p.client.post("/api/v1/goods", json={"name": "Finer", "price": finer})
+        assert answer.status_code == 422, answer.text
     if prices:
         item = list(prices)[number // 2]
         answer = await p.client.put(f"/api/v1/goods/{item}/price", params={"price": f"{number}.75"})
