@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from platform_core import tracing
 from platform_core._pool import Connection, Pool, PoolExhausted, TracedConnection
 from platform_core.context import Context
-from platform_core.errors import ForeignTable, Unavailable
+from platform_core.errors import ForeignTable, MissingRights, PlatformError, Unavailable
 from platform_core.settings import KernelSettings
 
 KERNEL = "platform"
@@ -182,10 +182,12 @@ class Pools:
             else functools.partial(Connection, denied=denied),
         )
 
-    def _denied(self, module: str, error: psycopg.errors.InsufficientPrivilege) -> ForeignTable:
+    def _denied(self, module: str, error: psycopg.errors.InsufficientPrivilege) -> PlatformError:
         said = error.diag.message_primary or str(error)
         named = {word.strip("\"'«»„“”.") for word in said.split()}  # in whatever language the server speaks
-        owner = next((other for other in self.roles if other in named and other != module), KERNEL)
+        owner = next((other for other in self.roles if other in named and other != module), None)
+        if owner is None:  # a table alone, which may be anybody's
+            return MissingRights(module, said)
         return ForeignTable(module, "the kernel" if owner == KERNEL else owner, said)
 
     def _options(self, key: _Key) -> str:

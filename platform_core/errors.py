@@ -12,6 +12,7 @@ PlatformError
 │    └─ InvalidSettings
 ├─ StartupFailed            (ExceptionGroup) all of the above at once
 ├─ ForeignTable             a statement reached for another module's tables; PostgreSQL refused it
+├─ MissingRights            PostgreSQL refused a statement, and does not say whose table it was for
 └─ OperationError           an operator's action could not be done
      └─ MigrationFailed · SeedFailed · LeaseLost · Unparsable
 """
@@ -252,6 +253,25 @@ class ForeignTable(PlatformError):
         super().__init__(
             f"The module {module} reached for tables of {owner}, and PostgreSQL refused: {said}. A module reads and"
             f" writes its own schema only; ask {owner} through what it publishes."
+        )
+
+
+class MissingRights(PlatformError):
+    """
+    PostgreSQL refused a statement, and whose it is that it reached for is not in its words.
+
+    It is a database whose rights were not restored with it, or the same mistake as `ForeignTable`.
+
+    Args:
+        module: whose database role it was.
+        said: PostgreSQL's words.
+    """
+
+    def __init__(self, module: str, said: str) -> None:
+        super().__init__(
+            f"The database role of {module} lacks a right: {said}. If that is for what {module} stores itself, the"
+            " database was restored without rights, and `platform db upgrade` gives them (docs/operations/backups.md,"
+            " Restoring). If it is not, ask its owner through what it publishes."
         )
 
 

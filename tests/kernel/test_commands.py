@@ -24,7 +24,7 @@ from sqlalchemy import column, select, text
 from platform_core._uow import SqlUnitOfWork, Write
 from platform_core.context import Context
 from platform_core.domain import new_id
-from platform_core.errors import ConcurrentUpdate, ForeignTable, NotFound, PlatformError
+from platform_core.errors import ConcurrentUpdate, ForeignTable, MissingRights, NotFound, PlatformError
 from platform_core.security import Principal
 from platform_core.testing import PlatformFactory, RunningPlatform
 
@@ -190,8 +190,23 @@ async def test_a_message_that_nobody_handles_is_a_plain_error(platform, p: Runni
 async def test_a_module_cannot_touch_the_kernels_or_another_modules_tables(p: RunningPlatform) -> None:
     async with p.kernel.pools.commands("ledger").connect() as connection:
         for statement in ("DELETE FROM audit.audit_logs", "UPDATE audit.domain_events SET payload = '{}'"):
-            with pytest.raises(ForeignTable, match="The module ledger reached for tables of the kernel"):
+            with pytest.raises(
+                MissingRights, match="The database role of ledger lacks a right: permission denied"
+            ):
                 await connection.run(statement)
+
+
+async def test_who_is_refused_their_own_tables_is_not_told_to_have_reached_for_anothers(
+    p: RunningPlatform,
+) -> None:
+    """As after a restore without rights: PostgreSQL names the table and no schema."""
+    for module, table in (("ledger", "accounts"), ("platform", "seeds")):
+        [known] = await p.sql("SELECT role FROM platform.modules WHERE name = %(name)s", name=module)
+        await p.sql(f'REVOKE ALL ON {module}.{table} FROM "{known["role"]}"')
+        async with p.kernel.pools.commands(module).connect() as connection:
+            told = f"role of {module} lacks a right: permission denied for table {table}.*platform db upgrade"
+            with pytest.raises(MissingRights, match=told):
+                await connection.run(f"SELECT FROM {module}.{table}")
 
 
 async def test_who_reaches_for_whose_tables_is_told_for_reads_writes_and_units_of_work(
