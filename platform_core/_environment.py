@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from platform_core._pins import narrowed
 from platform_core.errors import OperationError
 
 
@@ -60,15 +61,22 @@ def listed_in(path: Path) -> tuple[str, ...]:
 
 def chosen_modules(source: Mapping[str, str]) -> tuple[str, ...]:
     """
-    Return the entries of `PLATFORM_MODULES`, or of its file (see `_pins`); empty means every installed module.
+    Return the entries of `PLATFORM_MODULES`, of its file, or those of the file that it names (see `_pins`).
+
+    Returns: empty means every installed module.
 
     Raises:
-        OperationError: the file names none.
+        OperationError: the file names none, or lacks one that `PLATFORM_MODULES` names.
     """
+    chosen = listed(source.get("PLATFORM_MODULES", ""))
     path = source.get("PLATFORM_MODULES_FILE")
-    if path and Path(path).is_file():
-        try:
-            return listed_in(Path(path))
-        except ValueError as error:
-            raise OperationError(f"PLATFORM_MODULES_FILE: {error}") from None
-    return listed(source.get("PLATFORM_MODULES", ""))
+    if not (path and Path(path).is_file()):
+        return chosen
+    try:
+        frozen = listed_in(Path(path))
+    except ValueError as error:
+        raise OperationError(f"PLATFORM_MODULES_FILE: {error}") from None
+    try:
+        return narrowed(frozen, chosen)
+    except ValueError as error:
+        raise OperationError(f"PLATFORM_MODULES {error}") from None

@@ -14,10 +14,11 @@ from typing import Annotated, Literal
 from annotated_types import Len
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from platform_core import _pins
 from platform_core.declarations import Link
 from platform_core.errors import InvalidManifest, StartupError
 
-KERNEL = "platform"
+KERNEL = _pins.KERNEL
 RESERVED_NAMES = frozenset(
     {KERNEL, "audit", "public", "information_schema", "platform_core", "seeds", "alembic"}
 )

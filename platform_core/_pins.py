@@ -19,7 +19,10 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import ClassVar
+from typing import ClassVar, Final
+
+KERNEL: Final = "platform"
+"""What the kernel is called among modules; it is none, and belongs to every set."""
 
 _PIN = re.compile(r"(?P<name>[^=@\s]+)(?:==(?P<version>[^@\s]+))?(?:@sha256:(?P<digest>[0-9a-f]{64}))?")
 
@@ -65,6 +68,25 @@ class Pin:
 def pins(entries: Iterable[str]) -> Mapping[str, Pin]:
     """Return the entries by name."""
     return {pin.name: pin for pin in map(Pin.parse, entries)}
+
+
+def narrowed(frozen: Sequence[str], chosen: Sequence[str]) -> tuple[str, ...]:
+    """
+    Return the entries of a frozen set that were chosen, and the kernel's; all of them where nothing was chosen.
+
+    Raises:
+        ValueError: something was chosen that the set does not have, or has with another version or other files.
+    """
+    if not chosen:
+        return tuple(frozen)
+    pinned, wanted = pins(frozen), pins(chosen)
+    offered = {*pinned.values(), *map(Pin, [KERNEL, *pinned])}
+    if strangers := [str(pin) for pin in wanted.values() if pin not in offered]:
+        raise ValueError(
+            f"names {', '.join(strangers)}, and PLATFORM_MODULES_FILE does not; it can only choose among what that"
+            f" file has: {', '.join(name for name in pinned if name != KERNEL)}"
+        )
+    return tuple(str(pinned.get(name, Pin(name))) for name in dict.fromkeys([KERNEL, *wanted]))
 
 
 def digest_of(folder: Path) -> str:

@@ -38,6 +38,8 @@ STUCK_LEASES: Final = 3
 
 _ANNOUNCE_AGAIN_SECONDS: Final = 5.0
 
+_CHOICE: Final = ("PLATFORM_MODULES", "PLATFORM_MODULES_FILE")
+
 
 def load(source: Mapping[str, str]) -> Kernel:
     """
@@ -57,6 +59,8 @@ def load(source: Mapping[str, str]) -> Kernel:
     kernel: Kernel | None = None
     try:
         kernel = Kernel.load(settings or read_settings(_stand_in(source)), source, leaves_marks=True)
+    except InvalidSettings:
+        pass  # nobody knows which modules are meant, which is told already
     except StartupFailed as failed:
         found += [error for error in failed.exceptions if isinstance(error, StartupError)]
     if settings is not None:
@@ -69,7 +73,7 @@ def load(source: Mapping[str, str]) -> Kernel:
 def _stand_in(source: Mapping[str, str]) -> dict[str, str]:
     """Return kernel settings with which plugins can be checked although the real ones are wrong; never connected to."""
     stand_in = {"DATABASE_URL": "postgresql:///", "REDIS_URL": "redis://", "PLATFORM_SECRET_KEY": "-" * 32}
-    return stand_in | {name: source[name] for name in ("PLATFORM_MODULES",) if name in source}
+    return stand_in | {name: source[name] for name in _CHOICE if name in source}
 
 
 def configure(settings: KernelSettings, source: Mapping[str, str], service: str) -> Callable[[], None]:

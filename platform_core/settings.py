@@ -12,10 +12,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic_core import core_schema
 
 from platform_core._environment import environment, listed, listed_in
+from platform_core._pins import narrowed
 from platform_core.deprecations import deprecation_of
 from platform_core.errors import InvalidSettings
 
@@ -107,6 +117,12 @@ def _comma_list(value: Any) -> Any:
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 
 
+def _chosen_of_file(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, SecretFile) and info.context:
+        return narrowed(listed_in(value.path), listed(info.context.get("PLATFORM_MODULES", "")))
+    return value
+
+
 def _long_enough(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < 32:
         raise ValueError(
@@ -144,11 +160,12 @@ class KernelSettings(BaseModel):
     environment: Literal["development", "test", "staging", "production"] = Field(
         "production", alias="PLATFORM_ENV", description="What this is; production refuses development values."
     )
-    modules: CommaList = Field(
+    modules: Annotated[CommaList, BeforeValidator(_chosen_of_file)] = Field(
         (),
         alias="PLATFORM_MODULES",
         description="Comma-separated names of the modules to load; empty means all installed. `platform modules freeze`"
-        " prints them with versions and hashes, which are then required.",
+        " prints them with versions and hashes, which are then required. Beside PLATFORM_MODULES_FILE it chooses"
+        " among what that file has.",
     )
     secret_key: Annotated[SecretStr, AfterValidator(_long_enough)] = Field(
         alias="PLATFORM_SECRET_KEY",
@@ -384,7 +401,7 @@ def _validate(owner: str, model: type[M], variables: Mapping[str, str], source: 
         if key in values and (deprecation := deprecated.get(key)) is not None:
             deprecation.warn(f"the setting {variable}")
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, context=source)
     except OSError as error:  # a rule wanted to see a secret
         problem = f"{error.filename} cannot be read: {error.strerror}"
         raise InvalidSettings(owner, problem, "write the secret into it, readable for this account") from None

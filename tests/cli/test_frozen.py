@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from platform_core import __version__
+from platform_core._environment import chosen_modules
 from platform_core._modules import candidates, frozen
-from platform_core._pins import Pin, digest_of, pins
-from platform_core.errors import OperationError
+from platform_core._pins import Pin, digest_of, narrowed, pins
+from platform_core.errors import InvalidSettings, OperationError
+from platform_core.settings import read_settings
 from platform_core.testing import PluginSource, plugins_installed
 
 if TYPE_CHECKING:
@@ -81,6 +83,53 @@ def test_a_file_that_names_no_module_does_not_mean_every_module(
     outcome = cli("modules", command, env={"PLATFORM_MODULES_FILE": str(file)})
     assert outcome.code == 1
     assert f"{file} names nothing" in outcome.out + outcome.err
+
+
+def test_names_choose_among_a_frozen_set_and_add_nothing_to_it(tmp_path: Path) -> None:
+    file = tmp_path / "modules.txt"
+    file.write_text("platform==0.1.0\nblog==0.2.0\nwiki==1.0\n")
+    image = {"PLATFORM_MODULES_FILE": str(file), "PLATFORM_MODULES": "blog"}
+    needed = {"DATABASE_URL": "postgresql:///", "REDIS_URL": "redis://", "PLATFORM_SECRET_KEY": "-" * 32}
+    assert (
+        chosen_modules(image)
+        == read_settings({**needed, **image}).modules
+        == ("platform==0.1.0", "blog==0.2.0")
+    )
+    more = {**image, "PLATFORM_MODULES": "blog,late"}
+    told = "PLATFORM_MODULES names late, and PLATFORM_MODULES_FILE does not"
+    with pytest.raises(OperationError, match=told):
+        chosen_modules(more)
+    with pytest.raises(InvalidSettings, match=told):
+        read_settings({**needed, **more})
+
+
+def test_what_is_chosen_of_a_frozen_set_keeps_its_pins_and_the_kernels() -> None:
+    frozen = ("platform==0.1.0", "blog==0.2.0", "wiki==1.0")
+    assert narrowed(frozen, ()) == frozen
+    assert narrowed(frozen, ("wiki",)) == ("platform==0.1.0", "wiki==1.0")
+    assert narrowed(frozen, ("platform", "blog==0.2.0")) == ("platform==0.1.0", "blog==0.2.0")
+    assert narrowed(("blog==0.2.0",), ("platform",)) == ("platform",)  # none, and not: everything
+    for stranger in ("late", "blog==0.3.0"):
+        with pytest.raises(ValueError, match=f"names {stranger}"):
+            narrowed(frozen, (stranger,))
+
+
+def test_other_settings_that_are_wrong_do_not_have_more_than_the_frozen_set_imported(
+    cli: CommandLine, tmp_path: Path, marker: Path
+) -> None:
+    source = PluginSource(
+        name="blog", manifest='title = "B"\n', files={"plugin.py": MARKED.format(marker=str(marker))}
+    )
+    file = tmp_path / "modules.txt"
+    file.write_text("user_management\n")
+    with plugins_installed(source, into=tmp_path / "p") as paths:
+        path = {"PYTHONPATH": ":".join(map(str, paths)), "PLATFORM_ENV": "test"}
+        outcome = cli("serve", env={**path, "PLATFORM_MODULES_FILE": str(file)})
+        assert outcome.code == 1
+        assert "DATABASE_URL" in outcome.out + outcome.err
+        assert not marker.exists()
+        cli("serve", env={**path, "PLATFORM_MODULES": "blog"})
+        assert marker.exists()  # so the trap works
 
 
 def test_sync_compares_an_environment_with_a_frozen_set(cli: CommandLine, tmp_path: Path) -> None:

@@ -139,6 +139,7 @@ def _with_candidates(wanted: list[str], *, only: bool, json: bool) -> int:
         chosen = () if only else chosen_modules(read_environment())
         if chosen or only:
             source["PLATFORM_MODULES"] = ",".join(dict.fromkeys([*chosen, *candidates.names]))
+            source["PLATFORM_MODULES_FILE"] = ""  # it has no candidates; what it pins is in the list
         before = source.get("PYTHONPATH")
         source["PYTHONPATH"] = os.pathsep.join(filter(None, [str(candidates.directory), before]))
         if candidates.told and not json:

@@ -16,7 +16,8 @@ def freeze() -> None:
     Print the set of modules with versions and hashes, a line each.
 
     As PLATFORM_MODULES, or in a file named by PLATFORM_MODULES_FILE, it is what may be loaded and nothing else: another
-    version, or a file that differs, is refused before anything of the module is imported.
+    version, or a file that differs, is refused before anything of the module is imported. PLATFORM_MODULES beside
+    PLATFORM_MODULES_FILE chooses among what the file has.
     """
     from platform_core._discovery import discover
     from platform_core._environment import chosen_modules
