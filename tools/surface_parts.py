@@ -344,7 +344,7 @@ def _flat(
 ) -> Iterator[tuple[str, str]]:
     """Yield a line for each field of a body, those of bodies in it too."""
     reference_ = schema.get("$ref", "")
-    if reference_ in seen:
+    if reference_ and reference_ in seen:
         return
     schema = _resolved(schema, document)
     if "items" in schema:
@@ -397,7 +397,12 @@ def is_compatible(kind: str, before: str, now: str) -> bool:
         return True
     if kind == "events" and before.startswith("version ") and now.startswith("version "):
         return int(now.split()[1]) > int(before.split()[1])
-    return before.lstrip("async ").startswith("(") and _takes_more(before, now)
+    return _is_function(before) and _is_function(now) and _takes_more(before, now)
+
+
+def _is_function(says: str) -> bool:
+    """Tell a function from a property, a class or a constant: where one became another, nobody can go on as before."""
+    return says.removeprefix("async ").startswith("(")
 
 
 def _takes_more(before: str, now: str) -> bool:

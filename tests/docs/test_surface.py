@@ -96,6 +96,31 @@ def test_what_breaks_somebody_is_named_with_what_to_do(
     assert found.endswith("raise platform-plugin-blog to 2.0.0")
 
 
+def test_a_first_setting_that_is_required_breaks_whoever_needed_none() -> None:
+    before = copy.deepcopy(BEFORE)
+    del before["stable"]["blog"]["settings"]
+    now = copy.deepcopy(before)
+    now["stable"]["blog"]["settings"] = {"PLATFORM_BLOG_KEY": {"": "required SecretStr"}}
+    (found,) = surface.broken(before, now, TODAY)
+    assert found.startswith("blog, settings: PLATFORM_BLOG_KEY is new and required")
+
+
+def test_the_fields_of_lists_inside_of_listed_items_are_told_and_a_circle_ends() -> None:
+    text, step = {"type": "string"}, {"$ref": "#/components/schemas/Step"}
+    schemas = {
+        "Step": {"properties": {"name": text, "next": {"type": "array", "items": step}}},
+        "Saga": {"properties": {"steps": {"type": "array", "items": step}}},
+    }
+    page = {"properties": {"items": {"type": "array", "items": {"$ref": "#/components/schemas/Saga"}}}}
+    told = surface_parts._flat(page, {"components": {"schemas": schemas}}, is_request=False)
+    assert [field for field, _ in told] == [
+        ".items",
+        ".items[].steps",
+        ".items[].steps[].name",
+        ".items[].steps[].next",
+    ]
+
+
 def test_the_next_major_version_may_break_what_it_wants_and_a_minor_one_may_not() -> None:
     now = copy.deepcopy(BEFORE)
     now["stable"]["blog"]["http"].clear()
@@ -121,6 +146,10 @@ def test_what_was_announced_stays_until_its_day() -> None:
     ("(*, a: int) -> str", "(a: int) -> str", True),
     ("(a: int) -> str", "(*, a: int) -> str", False),
     ("(a: int, b: int = 1) -> str", "(b: int = 1, a: int = 2) -> str", False),
+    ("(self) -> str", "property (self) -> str", False),
+    ("property (self) -> str", "(self) -> str", False),
+    ("(a: int) -> str", "a Decimal", False),
+    ("async (a: int) -> str", "is decimal.Decimal", False),
 ])  # fmt: skip
 def test_a_function_may_take_more_as_long_as_nobody_has_to_give_it(
     before: str, now: str, is_compatible: bool
