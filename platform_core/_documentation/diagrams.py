@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from platform_core._documentation.canvas import Handbook
+from platform_core._modules.graph import mermaid_text
 from platform_core._modules.layered import Box, Line, Stroke, draw
 
 _CALLS: Final = Stroke("calls", "calls", "#0072b2")
@@ -102,7 +103,9 @@ def mermaid(drawing: Drawing) -> str:
     """Return a diagram in Mermaid's notation."""
     boxes, lines, _ = drawing
     drawn = ["flowchart LR"]
-    drawn += [f'    {box.key}["<b>{_quoted(box.head)}</b><br/>{_quoted(box.below)}"]' for box in boxes]
+    drawn += [
+        f'    {box.key}["<b>{mermaid_text(box.head)}</b><br/>{mermaid_text(box.below)}"]' for box in boxes
+    ]
     for line in lines:
         arrow = "-->" if line.stroke is _CALLS else "-.->"
         drawn.append(f"    {line.source} {arrow} {line.target}")
@@ -115,11 +118,11 @@ def event_flow_mermaid(handbook: Handbook) -> str:
     for module in handbook.modules:
         heard = [event for event in module.publishes if event.handlers]
         if heard:
-            drawn.append(f'    subgraph from_{module.name}["{_quoted(module.title)}"]')
+            drawn.append(f'    subgraph from_{module.name}["{mermaid_text(module.title)}"]')
             drawn += [f'        {_key(event.name)}["{event.name.partition(".")[2]}"]' for event in heard]
             drawn.append("    end")
     hearing = {name for event in handbook.events for name, _ in event.handlers}
-    drawn += [f'    to_{m.name}(["{_quoted(m.title)}"])' for m in handbook.modules if m.name in hearing]
+    drawn += [f'    to_{m.name}(["{mermaid_text(m.title)}"])' for m in handbook.modules if m.name in hearing]
     for event in handbook.events:
         drawn += [
             f"    {_key(event.name)} --> to_{name}"
@@ -130,10 +133,6 @@ def event_flow_mermaid(handbook: Handbook) -> str:
 
 def _key(event: str) -> str:
     return event.replace(".", "__")
-
-
-def _quoted(text: str) -> str:
-    return text.replace('"', "#quot;").replace("<", "#lt;").replace(">", "#gt;")
 
 
 def _outside(handbook: Handbook) -> list[Box]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from platform_core._manifest import KERNEL, Plugin
 
@@ -85,11 +86,20 @@ def _edges(plugin: Plugin) -> Iterator[Edge]:
             yield Edge(plugin.name, relation, target)
 
 
+_ENTITIES: Final = str.maketrans({sign: f"#{ord(sign)};" for sign in '"<>&#`%'})
+"""What ends a label, is HTML, an entity, Markdown or a directive in it; entities are Mermaid's, which begin with #."""
+
+
+def mermaid_text(text: str) -> str:
+    """Return a module's words for a label: in one line, so that they cannot leave the fence, and as text only."""
+    return " ".join(text.split()).translate(_ENTITIES)
+
+
 def mermaid(graph: Graph) -> str:
     """Return the graph in Mermaid's notation; events are drawn in the direction in which they flow."""
     arrows = {Relation.NEEDS: "-->", Relation.ASKS: "-. asks .->", Relation.DIRECTS: "-- sagas -->"}
     lines = ["graph LR"]
-    lines += [f'    {node.name}["{node.title}"]' for node in graph.nodes]
+    lines += [f'    {node.name}["{mermaid_text(node.title)}"]' for node in graph.nodes]
     for edge in graph.edges:
         if edge.relation is Relation.HEARS:
             lines.append(f"    {edge.target} == events ==> {edge.source}")

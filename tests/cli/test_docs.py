@@ -57,7 +57,8 @@ def register_routes():
 )
 HOSTILE = PluginSource(
     name="hostile",
-    manifest='title = "<script>alert(1)</script>"\npaths = ["/hostile"]\ncapabilities = ["<b>|[x](javascript:y)"]\n',
+    manifest='title = "<script>alert(1)</script> \\"]\\n```\\n# %%{init}%%"\n'
+    'paths = ["/hostile"]\ncapabilities = ["<b>|[x](javascript:y)"]\n',
     files={
         "plugin.py": """
 from platform_core import hookimpl
@@ -175,6 +176,15 @@ def test_what_a_module_calls_itself_stays_text(hostile: Handbook) -> None:
             prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
             assert not re.search(r"(?<!\\)<(?:script|img|b)\b", prose), name
             assert "](javascript" not in prose.replace("\\]", ""), name
+
+
+def test_a_drawing_says_what_a_module_calls_itself_and_does_not_become_it(hostile: Handbook) -> None:
+    for name, text in texts(hostile).items():
+        drawings = re.findall(r"^```mermaid\n(.*?)\n```$", text, re.DOTALL | re.MULTILINE)
+        assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(drawings), name
+        for line in "\n".join(drawings).splitlines():
+            assert line.count('"') in (0, 2), line
+            assert not re.search(r"<(?!/?b>|br/>)|%%", line), line
 
 
 async def test_an_open_page_hears_of_a_newer_one(hostile: Handbook) -> None:
