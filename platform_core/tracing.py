@@ -19,6 +19,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from platform_core import __version__
 
+__all__ = ["client_span"]
+
 SAMPLED_RATIO = 0.05
 """
 Of the traces that begin here, unless OTEL_TRACES_SAMPLER says otherwise.

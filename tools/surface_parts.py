@@ -20,6 +20,7 @@ import reference
 from pydantic import BaseModel
 
 from platform_core import hookspecs
+from platform_core._conformance.published import PUBLISHED
 from platform_core.cli import _plugins
 from platform_core.cli._root import root
 from platform_core.cli._session import assembled_environment, load_kernel
@@ -30,30 +31,6 @@ from platform_core.http.problems import STATUS
 from platform_core.settings import KernelSettings, variable_name
 
 KERNEL: Final = "platform_core"
-
-PUBLISHED: Final[Mapping[str, Literal["stable", "provisional"]]] = {
-    "platform_core": "stable",
-    "platform_core.cli": "stable",
-    "platform_core.context": "stable",
-    "platform_core.db": "stable",
-    "platform_core.declarations": "stable",
-    "platform_core.deprecations": "stable",
-    "platform_core.domain": "stable",
-    "platform_core.errors": "stable",
-    "platform_core.hookspecs": "stable",
-    "platform_core.http": "stable",
-    "platform_core.migrations": "stable",
-    "platform_core.money": "stable",
-    "platform_core.outbound": "stable",
-    "platform_core.ports": "stable",
-    "platform_core.security": "stable",
-    "platform_core.settings": "stable",
-    "platform_core.testing": "stable",
-    "platform_core.testing.chaos": "provisional",
-    "platform_core.testing.conformance": "provisional",
-    "platform_core.texts": "stable",
-}
-"""What a module may import of the kernel, with its grade; everything else is internal, whatever its name."""
 
 
 @dataclass(frozen=True, slots=True)

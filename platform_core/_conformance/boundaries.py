@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from platform_core._conformance.grades import Finding
 from platform_core._conformance.ground import Ground
 from platform_core._conformance.imports import KERNEL, Imports
+from platform_core._conformance.published import PUBLISHED
 from platform_core._conformance.rooms import PRIVATE_ROOMS, layers
 from platform_core._conformance.subject import Subject
 
@@ -45,8 +46,8 @@ def _upwards(imports: Imports) -> Iterator[Finding]:
 def _foreign(imports: Imports, importer: str, imported: str) -> Iterator[Finding]:
     owner, _, rest = imported.partition(".")
     room = rest.partition(".")[0]
-    if owner == KERNEL and room.startswith("_"):
-        hint = "use what the kernel publishes: modules of platform_core whose names have no underscore"
+    if owner == KERNEL and imported not in PUBLISHED:
+        hint = f"use what the kernel publishes: {', '.join(PUBLISHED)}"
         yield Finding(imports.place(importer, imported), f"it imports {imported}, the kernel's own", hint)
     elif owner in {*imports.subject.beside, *imports.subject.hidden} and room in PRIVATE_ROOMS:
         hint = f"import from its facade: from {owner} import …; if that lacks something, ask its author"

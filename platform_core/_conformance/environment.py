@@ -8,6 +8,7 @@ them: not the caller's settings, secrets or home directory. That contains mistak
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 import sysconfig
@@ -189,4 +190,6 @@ def _modules(packages: Path) -> Mapping[str, tuple[str, Distribution]]:
 
 def _variables(folder: Path) -> Mapping[str, str]:
     kept = {name: value for name, value in environment().items() if name in _KEPT}
-    return {**kept, "HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
+    # programs that stand beside this interpreter, as squawk does, are found whether it was activated or not
+    path = os.pathsep.join(filter(None, (sysconfig.get_path("scripts"), kept.get("PATH"))))
+    return {**kept, "PATH": path, "HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 from platform_core._conformance import doomed
 from platform_core._conformance.events import Unimaginable, imagined
-from platform_core._conformance.grades import Finding, remark
+from platform_core._conformance.grades import Finding, NotRun, remark
 from platform_core._conformance.ground import Ground
 from platform_core._conformance.routes import known_identities
 from platform_core._conformance.subject import Subject
@@ -40,18 +41,56 @@ _DIGEST: Final = (
 
 
 def check(subject: Subject, ground: Ground) -> Iterator[Finding]:
-    """Yield each handler that leaves something half done, or does it twice."""
-    yield from asyncio.run(_killed(subject, ground))
+    """
+    Yield each handler that leaves something half done, or does it twice.
+
+    Raises:
+        NotRun: it hears events, and none of its handlers could be tried.
+    """
+    attempts = asyncio.run(_attempts(subject, ground))
+    if attempts:
+        yield from concluded(attempts)
+    else:
+        yield remark(subject.name, "it hears no events")
 
 
-async def _killed(subject: Subject, ground: Ground) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """
+    What came of one handler.
+
+    Attributes:
+        not_tried: why it was not killed and repeated; empty where it was.
+    """
+
+    handler: str
+    findings: Sequence[Finding] = ()
+    not_tried: str = ""
+
+
+def concluded(attempts: Sequence[Attempt]) -> Iterator[Finding]:
+    """
+    Yield what was found, and which handlers were not tried.
+
+    Raises:
+        NotRun: none was; nobody knows then what a dying worker would leave.
+    """
+    for attempt in attempts:
+        yield from attempt.findings
+        if attempt.not_tried:
+            yield remark(attempt.handler, attempt.not_tried)
+    if all(attempt.not_tried for attempt in attempts):
+        raise NotRun("none of its handlers could be tried")
+
+
+async def _attempts(subject: Subject, ground: Ground) -> Sequence[Attempt]:
     async with ground.platform(seeds=True) as p:
         subscriptions = p.kernel.declared[subject.name].subscriptions
         if not subscriptions:
-            return [remark(subject.name, "it hears no events")]
+            return []
         with contextlib.closing(Nursery(subject.scratch, p.environment)) as nursery:
             trial = _Trial(subject, p, nursery)
-            return [found for one in subscriptions for found in await trial.findings(one)]
+            return [await trial.attempt(one) for one in subscriptions]
 
 
 class _Trial:
@@ -60,17 +99,18 @@ class _Trial:
     def __init__(self, subject: Subject, p: RunningPlatform, nursery: Nursery) -> None:
         self._subject, self._p, self._nursery = subject, p, nursery
 
-    async def findings(self, subscription: Subscription) -> list[Finding]:
+    async def attempt(self, subscription: Subscription) -> Attempt:
         name = subscription.name
         try:
             event = imagined(subscription.event, await known_identities(self._p))
         except Unimaginable as reason:
-            return [remark(name, f"not tried, because nobody could invent its event: {reason}")]
+            return Attempt(name, not_tried=f"not tried, because nobody could invent its event: {reason}")
         before = await self._rows()
         await self._happened(event, name)
         ended = await self._killed(name)
         if ended != -signal.SIGKILL:
-            return [remark(name, f"a worker was to be killed inside of it, and ended with {ended}")]
+            told = f"a worker was to be killed inside of it, and ended with {ended}"
+            return Attempt(name, not_tried=told)
         found = self._compared(
             name,
             before,
@@ -80,17 +120,16 @@ class _Trial:
         )
         first = await self._delivered(name)
         if first.status != "done":
-            return [*found, remark(name, f"it refused the invented event: {first.last_error}")]
+            return Attempt(name, found, f"it refused the invented event: {first.last_error}")
         once = await self._rows()
         again = (await self._p.redeliver(name))[0]
         if again.status != "done":
             hint = "look first whether it has been done, and be content"
-            return [*found, Finding(name, f"an event that comes twice fails: {again.last_error}", hint)]
+            twice = Finding(name, f"an event that comes twice fails: {again.last_error}", hint)
+            return Attempt(name, [*found, twice])
         hint = "let a unique constraint decide: ON CONFLICT DO NOTHING, or look whether it is there already"
-        return [
-            *found,
-            *self._compared(name, once, await self._rows(), "an event that comes twice leaves {}", hint),
-        ]
+        repeated = self._compared(name, once, await self._rows(), "an event that comes twice leaves {}", hint)
+        return Attempt(name, [*found, *repeated])
 
     async def _happened(self, event: Event, handler: str) -> None:
         """Store an event as its owner would, for this handler alone."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from platform_core._conformance.grades import Finding, remark
 from platform_core._conformance.ground import Ground
 from platform_core._conformance.subject import Subject
-from platform_core._migrations import ModuleMigrations, read_revisions
+from platform_core._migrations import ModuleMigrations, read_revisions, squawk
 from platform_core._migrations.check import check as round_trip
 from platform_core._migrations.lint import findings as lint
 
@@ -28,7 +28,14 @@ def check(subject: Subject, ground: Ground) -> Iterator[Finding]:
             problem.problem,
             f"platform db check --module {subject.name} repeats it; mend the newest revision, or write one more",
         )
-    for finding in lint(own):
+    yield from dangers(own)
+
+
+def dangers(module: ModuleMigrations) -> Iterator[Finding]:
+    """Yield what would stop a database in use, and that squawk was not asked where it is not there."""
+    if not squawk.is_installed():
+        yield remark(module.name, f"only the platform's own rules were looked at: {squawk.ABSENT}")
+    for finding in lint(module):
         place = f"{finding.file}:{finding.line}"
         yield Finding(place, f"{finding.rule}: {finding.why}", finding.instead)
 

@@ -27,6 +27,8 @@ from platform_core.errors import MigrationFailed
 
 OLDEST_SUPPORTED: Final = "15.0"
 
+ABSENT: Final = "squawk is not installed: pip install 'platform-core[testing]'"
+
 _HELPERS: Final = "platform_core.migrations"
 
 OURS: Final[Mapping[str, str]] = {

@@ -240,9 +240,7 @@ def lint(module: Module = None, json: AsJson = False) -> None:
 
     installed = installed_migrations(chosen_modules(read_environment()))
     if not squawk.is_installed():
-        note(
-            "squawk is not installed, so only the platform's own rules: pip install 'platform-core[testing]'"
-        )
+        note(f"Only the platform's own rules: {squawk.ABSENT}")
     with _usage():
         found = [f for m in _named(installed.modules, module) for f in findings(m)]
     _show_findings(found, json, "Nothing dangerous found.")

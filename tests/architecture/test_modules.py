@@ -10,10 +10,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import grimp
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from platform_core._conformance.published import PUBLISHED
 from platform_core._sagas import command_of
 from platform_core._wiring import Wiring
 from platform_core.app import Kernel
@@ -170,6 +172,18 @@ def test_whatever_is_imported_is_a_declared_dependency(project: Project) -> None
         if name not in own and not allowed & {canonicalize_name(found) for found in offered.get(name, [name])}
     }
     assert undeclared == set()
+
+
+def test_shipped_modules_import_of_the_kernel_what_it_publishes_and_nothing_else() -> None:
+    graph = grimp.build_graph("platform_core", *SHIPPED, cache_dir=None)
+    internal = {
+        f"{importer} imports {imported}"
+        for importer in graph.modules
+        if importer.partition(".")[0] in SHIPPED
+        for imported in graph.find_modules_directly_imported_by(importer)
+        if imported.partition(".")[0] == "platform_core" and imported not in PUBLISHED
+    }
+    assert internal == set()
 
 
 # ── extension points and names ───────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,10 +29,11 @@ from platform_core import __version__
 from platform_core._conformance import badge, own_tests, report, residue
 from platform_core._conformance.alone import _function
 from platform_core._conformance.catalogue import CHECKS
-from platform_core._conformance.environment import Bench, prepared
+from platform_core._conformance.environment import Bench, _variables, prepared
 from platform_core._conformance.events import Unimaginable, imagined
-from platform_core._conformance.grades import Finding, Grade, Outcome, Report, remark
+from platform_core._conformance.grades import Finding, Grade, NotRun, Outcome, Report, remark
 from platform_core._conformance.ground import Ground
+from platform_core._conformance.kills import Attempt, concluded
 from platform_core._conformance.runner import made
 from platform_core.domain import Event, new_id
 from platform_core.errors import OperationError
@@ -163,6 +165,15 @@ def test_an_event_that_nobody_can_invent_says_which_field() -> None:
         imagined(Odd, {})
 
 
+def test_handlers_of_which_none_could_be_tried_have_not_passed() -> None:
+    untried, tried = Attempt("blog.a", not_tried="it refused"), Attempt("blog.b", [PROBLEM])
+    assert list(concluded([untried, tried])) == [remark("blog.a", "it refused"), PROBLEM]
+    told = concluded([untried, untried])
+    assert [next(told), next(told)] == [remark("blog.a", "it refused")] * 2
+    with pytest.raises(NotRun, match="none of its handlers"):
+        next(told)
+
+
 # ── one module, apart from everything ────────────────────────────────────────────────────────────
 
 
@@ -289,6 +300,26 @@ async def test_a_purge_that_hangs_is_told_with_what_to_do(
     assert finding is not None
     assert finding.problem == "taking it out was not through after 0.01 s"
     assert "find what it waits for" in finding.hint
+
+
+def test_programs_beside_the_interpreter_are_found_where_its_environment_is_not_activated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", os.defpath)
+    assert shutil.which("squawk", path=_variables(tmp_path)["PATH"])
+
+
+def test_of_the_kernel_only_what_is_listed_may_be_imported_whatever_its_name(bench: Bench) -> None:
+    (bench.subject.package / "plugin.py").write_text(
+        "import platform_core.app\nimport platform_core.http\nimport platform_core.http.routing\n"
+        "import platform_core.tracing\nfrom platform_core import hookimpl, storage\n"
+    )
+    findings, _ = made("boundaries", bench.subject, bench, {}, 150)
+    assert [(finding.who, finding.problem) for finding in findings] == [
+        ("rogue/plugin.py:1", "it imports platform_core.app, the kernel's own"),
+        ("rogue/plugin.py:3", "it imports platform_core.http.routing, the kernel's own"),
+        ("rogue/plugin.py:5", "it imports platform_core.storage, the kernel's own"),
+    ]
 
 
 def test_what_is_no_module_is_refused_in_one_sentence(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from migration_rig import MakeModule, Throwaway
 
 from platform_core import _migrations
+from platform_core._conformance.migrations import dangers
 from platform_core._migrations import ModuleMigrations, lint, read_database_sync, read_revisions, squawk
 from platform_core._migrations.revisions import name_problems
 from platform_core.errors import MigrationFailed
@@ -242,6 +243,9 @@ def test_without_squawk_the_platforms_own_rules_are_checked_all_the_same(
     module.revision("index_things", "op.execute('CREATE INDEX ix ON things (id)')\nop.execute('SELEC 1')")
     assert not squawk.is_installed()
     assert rules(module) == ["index-lock"]
+    said, found = dangers(module.migrations)
+    assert (said.problem.endswith(squawk.ABSENT), said.blocks) == (True, False)
+    assert found.problem.startswith("index-lock: ")
 
 
 def test_removing_is_right_in_a_contract_revision(make_module: MakeModule) -> None:

@@ -36,8 +36,7 @@ from file_management.domain import (
 )
 from file_management.presentation.files import INTAKE, PROBLEM
 from platform_core.errors import InvalidInput
-from platform_core.http import Ask, Execute, Incoming, Router
-from platform_core.http.problems import UnsupportedMediaType, respond
+from platform_core.http import Ask, Execute, Incoming, Router, UnsupportedMediaType, respond
 
 VERSION: Final = "1.0.0"
 _TUS: Final[Mapping[str, str]] = {"Tus-Resumable": VERSION}

@@ -10,8 +10,7 @@ from typing import Final
 
 from starlette.responses import HTMLResponse
 
-from platform_core.http import Router
-from platform_core.http.pages import page
+from platform_core.http import Router, page
 
 router = Router(prefix_api=False)
 
