@@ -9,13 +9,15 @@ and as well analysed as the original. It refuses while anybody is, and somebody 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
 import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -75,7 +77,7 @@ def clone(database_url: str, *, free_bytes: int | None = None, progress: Progres
     source = _database_of(database_url)
     with contextlib.closing(_beside(database_url)) as admin:
         _one_at_a_time(admin, source)
-        prefix = f"{source.encode()[:40].decode(errors='ignore')}_rehearsal_"
+        prefix = _prefix(source)
         _sweep(admin, prefix, progress)
         size = _checked_size(admin, source, free_bytes)
         name = f"{prefix}{secrets.token_hex(4)}"
@@ -87,6 +89,16 @@ def clone(database_url: str, *, free_bytes: int | None = None, progress: Progres
             yield Clone(url, source, how, time.monotonic() - began, size)
         finally:
             _drop(admin, name)
+
+
+def _prefix(source: str) -> str:
+    """
+    Return how the names of a database's copies begin, and of no other's.
+
+    A name has 63 bytes, so the source's may have to be cut; its hash keeps two apart that begin alike.
+    """
+    cut = source.encode()[:35].decode(errors="ignore")
+    return f"{cut}_rehearsal_{hashlib.sha256(source.encode()).hexdigest()[:8]}_"
 
 
 def _database_of(database_url: str) -> str:
@@ -211,16 +223,28 @@ def _dump_into(admin: psycopg.Connection[Any], database_url: str, name: str) -> 
     ]
     parts["dbname"] = name
     restore = [str(programs / "pg_restore"), "--exit-on-error", f"--dbname={make_conninfo(**parts)}"]
-    piped: dict[str, Any] = {"env": variables, "stderr": subprocess.PIPE}
-    with subprocess.Popen(dump, stdout=subprocess.PIPE, **piped) as reader:  # noqa: S603  # PostgreSQL's own
-        restored = subprocess.run(restore, stdin=reader.stdout, check=False, **piped)  # noqa: S603  # as above
-        assert reader.stdout is not None  # noqa: S101  # it is a pipe
-        assert reader.stderr is not None  # noqa: S101  # as above
-        reader.stdout.close()
-        complaint = reader.stderr.read()
-    if reader.returncode or restored.returncode:
-        told = " ".join((complaint or restored.stderr).decode(errors="replace").split())
-        raise MigrationFailed(f"The rows could not be copied, and the copy is gone again: {told[:600]}")
+    done, complaint = _piped(dump, restore, variables)
+    if not done:
+        raise MigrationFailed(f"The rows could not be copied, and the copy is gone again: {complaint[:600]}")
+
+
+def _piped(dump: Sequence[str], restore: Sequence[str], variables: Mapping[str, str]) -> tuple[bool, str]:
+    """
+    Let one program read what the other one writes.
+
+    Returns: whether both came to their end, and what they complained of, in one line.
+    """
+    # to a file: nobody reads the first one's complaints while the second runs, and a pipe would fill up
+    with tempfile.TemporaryFile() as complaints:
+        with subprocess.Popen(dump, stdout=subprocess.PIPE, stderr=complaints, env=variables) as reader:  # noqa: S603  # PostgreSQL's own
+            restored = subprocess.run(  # noqa: S603  # as above
+                restore, stdin=reader.stdout, stderr=subprocess.PIPE, env=variables, check=False
+            )
+            assert reader.stdout is not None  # noqa: S101  # it is a pipe
+            reader.stdout.close()
+        complaints.seek(0)
+        told = complaints.read() or restored.stderr
+    return not (reader.returncode or restored.returncode), " ".join(told.decode(errors="replace").split())
 
 
 def _programs(major: int) -> Path:

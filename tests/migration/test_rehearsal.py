@@ -4,6 +4,7 @@ What `platform db rehearse` tells of pending revisions, and that nothing is left
 
 import contextlib
 import secrets
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 from platform_core import _migrations
 from platform_core._migrations import ModuleMigrations, read_database_sync
+from platform_core._migrations.clone import _piped, _prefix
 from platform_core._migrations.rehearsal import Rehearsal, lines, rehearse
 from platform_core._migrations.watch import WatchedRevision
 from platform_core.errors import MigrationFailed
@@ -120,7 +122,7 @@ def test_a_revision_that_fails_is_told_and_what_an_earlier_rehearsal_left_is_swe
 ) -> None:
     module.revision("add_phone_people", "op.add_column('people', sa.Column('phone', sa.Text))")
     module.revision("mend_number_people", "op.execute('UPDATE alpha.people SET number = 1 / (number - 7)')")
-    left = f"{make_url(database_url).database}_rehearsal_0123abcd"
+    left = f"{_prefix(make_url(database_url).database or '')}0123abcd"
     with connection(database_url) as opened:
         opened.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(left)))
     told: list[str] = []
@@ -174,6 +176,20 @@ def test_two_do_not_rehearse_at_once(
 
     assert rehearse(database_url, modules, progress=meanwhile).ok
     assert ["is rehearsing on a copy" in message for message in refused] == [True]
+
+
+def test_copies_of_databases_whose_names_begin_alike_are_not_taken_for_each_others() -> None:
+    one, other = (_prefix(f"{'customer_' * 6}{end}") for end in ("north", "south"))
+    assert one != other
+    assert len(f"{one}0123abcd") <= 63, "PostgreSQL would cut it"
+
+
+def test_a_dump_that_complains_at_length_is_read_to_its_end() -> None:
+    dump = "import sys; sys.stderr.write('w' * 200_000); sys.stderr.flush(); print('rows')"
+    restore = "import sys; sys.exit(sys.stdin.read() != 'rows\\n')"
+    python = [sys.executable, "-I", "-c"]
+    done, complaint = _piped([*python, dump], [*python, restore], {})
+    assert (done, len(complaint)) == (True, 200_000)
 
 
 @newest
