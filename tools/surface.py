@@ -84,6 +84,16 @@ def broken(before: Surface, now: Surface, today: date) -> Iterator[str]:
                     yield f"{owner}, {kind}: {name}{detail} {happened}. {_advice(owner, before['versions'][owner])}"
 
 
+def hasty(now: Surface) -> Iterator[str]:
+    """Yield what is deprecated and would go before the year is over that docs/compatibility.md promises."""
+    for name, told in now["deprecated"].items():
+        if told["until"] is None:
+            continue
+        since, until = date.fromisoformat(told["since"]), date.fromisoformat(told["until"])
+        if (until.year - 1, until.month, until.day) < (since.year, since.month, since.day):
+            yield f"{name} is deprecated since {since} and would go on {until}. Leave it for a year at least."
+
+
 def _harm(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for detail, said in before.items():
         if detail not in after:
@@ -133,7 +143,8 @@ def _advice(owner: str, version: str) -> str:
 def run(*, check: bool) -> int:
     """Write or check the file; 1 where something would break, or the file is not what the code says."""
     before, now = committed(), surface()
-    problems = list(broken(before, now, date.today()))  # noqa: DTZ011  # a day of the calendar, not an instant
+    today = date.today()  # noqa: DTZ011  # a day of the calendar, not an instant
+    problems = [*broken(before, now, today), *hasty(now)]
     if problems:
         print("This breaks what others build on:", *problems, sep="\n  ")
         return 1

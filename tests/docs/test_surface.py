@@ -43,6 +43,7 @@ BEFORE: dict[str, Any] = {
 def test_the_surface_of_the_code_is_the_one_that_is_written_down() -> None:
     before, now = surface.committed(), surface.surface()
     assert list(surface.broken(before, now, date.today())) == []  # noqa: DTZ011  # a day of the calendar
+    assert list(surface.hasty(now)) == []
     assert surface.written(now) == surface.written(before), "run: uv run python tools/surface.py"
 
 
@@ -134,6 +135,15 @@ def test_what_was_announced_stays_until_its_day() -> None:
     now = copy.deepcopy(BEFORE)
     del now["stable"]["blog"]["http"]["GET /old"]
     assert len(list(surface.broken(BEFORE, now, date(2027, 5, 31)))) == 1
+
+
+@pytest.mark.parametrize(("until", "is_hasty"), [
+    (None, False), ("2027-03-01", True), ("2028-02-27", True), ("2028-02-28", False), ("2028-02-29", False),
+])  # fmt: skip
+def test_who_builds_on_something_has_a_year_to_leave_it(until: str | None, is_hasty: bool) -> None:
+    told = {"since": "2027-02-28", "until": until, "instead": "GET /new"}
+    found = list(surface.hasty({**BEFORE, "deprecated": {"blog http GET /old": told}}))
+    assert bool(found) is is_hasty
 
 
 @pytest.mark.parametrize(("before", "now", "is_compatible"), [
