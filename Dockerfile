@@ -38,7 +38,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     elif [ -n "$MODULES_FILE" ]; then \
         install --constraint constraints.txt "./[$EXTRAS]"; \
         /opt/tools/bin/pip --disable-pip-version-check wheel --no-deps --wheel-dir /opt/wheels plugins/*/; \
-        find deploy/wheels -name '*.whl' -exec cp {} /opt/wheels \; 2>/dev/null || true; \
+        if [ -d deploy/wheels ]; then find deploy/wheels -name '*.whl' -exec cp -t /opt/wheels {} +; fi; \
         PATH=/opt/tools/bin:$PATH PIP_NO_DEPS=1 \
             /opt/platform/bin/platform modules sync "$MODULES_FILE" --find-links /opt/wheels --no-index; \
         if { /opt/tools/bin/pip --python /opt/platform/bin/python check || true; } | grep "requires platform-plugin-"; then \

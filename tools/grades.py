@@ -22,8 +22,6 @@ from platform_core._conformance.grades import Grade
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SAMPLES: Final = ROOT / "tests" / "samples"
-CANNOT_DIFFER: Final = {"starts", "subsets", "authorization"}
-"""Checks that the spy passes: it starts, has no optional neighbours, and the kernel guards its routes."""
 
 
 @dataclass(frozen=True)

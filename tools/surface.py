@@ -65,9 +65,8 @@ def broken(before: Surface, now: Surface, today: date) -> Iterator[str]:
     for owner, kinds in before["stable"].items():
         if _is_next_major(before["versions"][owner], now["versions"].get(owner, "")):
             continue
-        for kind in sorted(
-            {*kinds, "settings"}
-        ):  # an owner that had no settings may get a first required one
+        # an owner that had no settings may get a first one that is required
+        for kind in sorted({*kinds, "settings"}):
             names = kinds.get(kind, {})
             after = now["stable"].get(owner, {}).get(kind, {})
             found = [(n, "", "is gone, or no longer stable") for n in names.keys() - after.keys()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
@@ -14,6 +15,7 @@ from platform_core._modules.graph import mermaid
 
 T = TypeVar("T")
 
+_SIGNS: Final = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_[]<>#"} | {"&": "&amp;", "~": "&#126;"})
 _NOTE: Final = "<!-- written by `platform docs`; do not edit -->"
 
 
@@ -23,11 +25,12 @@ def write(handbook: Handbook, directory: Path) -> Sequence[str]:
 
     Returns: the paths that were written, below the folder.
     """
-    for path, text in texts(handbook).items():
+    written = texts(handbook)
+    for path, text in written.items():
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-    return list(texts(handbook))
+    return list(written)
 
 
 def texts(handbook: Handbook) -> Mapping[str, str]:
@@ -203,8 +206,11 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[st
 
 
 def _text(text: str) -> str:
-    """Return a text of a module as a line of Markdown that says just that: no markup, no links, no HTML."""
-    line = " ".join(text.split())
-    for sign in "\\`*_[]<>#":
-        line = line.replace(sign, f"\\{sign}")
-    return line
+    """
+    Return a text of a module as a line of GitHub's Markdown that says just that: no markup, no list, no HTML, no links.
+
+    Only mail addresses stay what GitHub makes links of by itself.
+    """
+    line = " ".join(text.split()).translate(_SIGNS)
+    line = re.sub(r"^(\d*)([-+.)])", r"\1\\\2", line)
+    return re.sub(r"(?i)(www)\.", r"\1&#46;", line.replace("://", "&#58;//"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import re
 from html.parser import HTMLParser
@@ -11,9 +12,10 @@ from xml.etree.ElementTree import fromstring
 
 import httpx2
 import pytest
+from markdown_it import MarkdownIt
 
 from platform_core._documentation import Handbook, Site, handbook_of, page
-from platform_core._documentation.files import texts
+from platform_core._documentation.files import _text, texts
 from platform_core.app import Kernel
 from platform_core.settings import read_settings
 from platform_core.testing import PluginSource, plugins_installed
@@ -176,6 +178,24 @@ def test_what_a_module_calls_itself_stays_text(hostile: Handbook) -> None:
             prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
             assert not re.search(r"(?<!\\)<(?:script|img|b)\b", prose), name
             assert "](javascript" not in prose.replace("\\]", ""), name
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "- no list",
+        "+ nor this",
+        "1. nor a numbered one",
+        "2) nor this",
+        "---",
+        "~~still true~~, R&amp;D &copy; <b>bold</b> `code` *so* _so_ [here](there) # no heading",
+        "see https://example.org/a_b and www.example.org",
+    ],
+)
+def test_words_of_a_module_are_shown_as_they_are(words: str) -> None:
+    line = _text(words)
+    assert MarkdownIt("commonmark").enable("strikethrough").render(line) == f"<p>{html.escape(words)}</p>\n"
+    assert not re.search(r"://|www\.", line), "GitHub would make a link of it"
 
 
 def test_a_drawing_says_what_a_module_calls_itself_and_does_not_become_it(hostile: Handbook) -> None:
