@@ -178,12 +178,14 @@ def test_two_do_not_rehearse_at_once(
     assert ["is rehearsing on a copy" in message for message in refused] == [True]
 
 
+@newest
 def test_copies_of_databases_whose_names_begin_alike_are_not_taken_for_each_others() -> None:
     one, other = (_prefix(f"{'customer_' * 6}{end}") for end in ("north", "south"))
     assert one != other
     assert len(f"{one}0123abcd") <= 63, "PostgreSQL would cut it"
 
 
+@newest
 def test_a_dump_that_complains_at_length_is_read_to_its_end() -> None:
     dump = "import sys; sys.stderr.write('w' * 200_000); sys.stderr.flush(); print('rows')"
     restore = "import sys; sys.exit(sys.stdin.read() != 'rows\\n')"
