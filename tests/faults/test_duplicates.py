@@ -45,7 +45,7 @@ async def test_b22_a_delivery_that_runs_fifty_times_at_once_has_one_effect(
         " JOIN tally.effects e USING (event_id)"
     )
     record_property("runs of 12 events", found["leases"] * 25)
-    assert found["leases"] * 25 > 12 * 50
+    assert found["leases"] * 25 >= 12 * 50
     await house.check()
     assert [worker.exit_code for worker in workers] == [None] * 3
     errors = [line for worker in workers for line in worker.output.splitlines() if '"level":"error"' in line]

@@ -59,6 +59,8 @@ devices = Table(
     CheckConstraint(f"place >= 0 AND place < {DEVICES_COUNT}", name="place"),
     Index("uq_devices_endpoint", "endpoint", unique=True, postgresql_where=text("deleted_at IS NULL")),
     Index("uq_devices_user_id", "user_id", "place", unique=True, postgresql_where=text("deleted_at IS NULL")),
+    Index("ix_devices_user_id", "user_id"),
+    Index("ix_devices_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     comment="Push subscriptions; what is sent to one only the device itself can read.",
 )
 
