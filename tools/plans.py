@@ -34,21 +34,28 @@ from platform_core.settings import KernelSettings
 
 RECORD: Final = "PLATFORM_RECORDED_STATEMENTS"
 ROWS: Final = 20_000
+_DUE: Final = "nearly all that are filled in are due for it; an index finds the few that usually are"
 ALLOWED: Final = {
     (
         "users",
         "ILIKE",
     ): "a search for a part of a name; administrators ask, and a trigram index is the deployer's",
     ("deliveries", "'parked'"): "once at the start of a process, over what is set aside",
-    (
-        "idempotency_keys",
-        "DELETE",
-    ): "nearly all that are filled in are due for it; there is an index for where few are",
+    ("idempotency_keys", "DELETE"): _DUE,
     (
         "pages",
         "DELETE FROM posts.pages WHERE NOT",
     ): "a rebuild looks at every row for what its events know no more",
     ("authors", "DELETE FROM posts.authors WHERE NOT"): "the same",
+    ("activity_entries", "DELETE FROM project_management.activity_entries WHERE NOT"): "the same",
+    ("email_logs", "row_number"): _DUE,
+    ("email_logs", "email_logs.status !="): _DUE,
+    ("notifications", "notifications.id IN (SELECT"): _DUE,
+    ("file_uploads", "file_uploads.expires_at <"): _DUE,
+    ("files", "files.deleted_at <"): _DUE,
+    ("files", "files.updated_at <"): _DUE,
+    ("login_failures", "login_failures.updated_at <"): _DUE,
+    ("mailed_links", "mailed_links.expires_at <"): _DUE,
     ("sagas", "stranded"): "most that are filled in are open; an index finds the few that usually are",
     ("deliveries", "stranded"): "those of the open sagas",
 }
