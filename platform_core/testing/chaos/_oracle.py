@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 
 Sql = Callable[..., Awaitable[list[dict[str, Any]]]]
 
-_SETTLED = """
-SELECT count(*) AS n,
-  extract(epoch FROM max(available_at) FILTER (WHERE lease_token IS NULL) - now())::float8 AS due_seconds
-FROM platform.deliveries WHERE status = 'pending'
-"""
+_SETTLED = "SELECT count(*) AS n FROM platform.deliveries WHERE status = 'pending'"
 _CHAINED = "SELECT count(*) AS n FROM audit.audit_chain WHERE position IS NULL"
 
 
@@ -43,24 +39,13 @@ class Oracle:
         self._sql, self._history, self._effects = sql, history, effects
 
     async def settled(self, *, within_seconds: float) -> float | None:
-        """
-        Wait until nothing is pending and the trail is chained.
-
-        Args:
-            within_seconds: from now, or from when the last of what failed is due: whoever was struck five times in a
-                row rightly waits longer than this for the sixth attempt.
-
-        Returns: the seconds that it took, None when it never was.
-        """
+        """Wait until nothing is pending and the trail is chained; returns the seconds, None when it never was."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        until = started + within_seconds
-        while loop.time() < until:
-            [pending], [waiting] = [await self._sql(ask) for ask in (_SETTLED, _CHAINED)]
-            if not pending["n"] and not waiting["n"]:
+        while loop.time() < started + within_seconds:
+            pending, waiting = [(await self._sql(ask))[0]["n"] for ask in (_SETTLED, _CHAINED)]
+            if not pending and not waiting:
                 return loop.time() - started
-            if pending["due_seconds"] is not None:
-                until = max(until, loop.time() + pending["due_seconds"] + within_seconds)
             await asyncio.sleep(0.1)
         return None
 

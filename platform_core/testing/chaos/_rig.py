@@ -33,7 +33,7 @@ R = TypeVar("R")
 
 LEASE_SECONDS = 2.0
 RECOVERY_SECONDS = 30.0
-"""How long the platform may take to settle once faults and load are over and what failed is due again."""
+"""How long the platform may take to settle once faults and load are over."""
 
 _SETTINGS = {
     "PLATFORM_LEASE_SECONDS": str(LEASE_SECONDS),
@@ -299,7 +299,7 @@ class Rig:
         report.settled_seconds = await oracle.settled(within_seconds=recovery_seconds)
         await self.crew.all_ready()
         if report.settled_seconds is None:
-            report.findings.append(f"work is still pending {recovery_seconds:g} s after all of it was due")
+            report.findings.append(f"work is still pending {recovery_seconds:g} s after the load")
         report.findings += await oracle.findings()
         report.findings += self.crew.surprises
         if problem := await audit_problem(self.p.environment):
