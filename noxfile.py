@@ -193,7 +193,7 @@ def docs(session: nox.Session) -> None:
     session.run(sys.executable, "tools/documents.py", external=True)
     builder = nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "docs")
     session.install("--constraint", "constraints.txt", *builder)
-    session.run("zensical", "build", "--clean", "--strict")
+    session.run("python", "tools/site_of_docs.py")
 
 
 @nox.session(python=False, default=False)
