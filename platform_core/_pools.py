@@ -193,6 +193,8 @@ class Pools:
     def _options(self, key: _Key) -> str:
         timeout = int(self._settings.database_statement_timeout_seconds * 1000)
         parts = [f"-c statement_timeout={timeout}", f"-c idle_in_transaction_session_timeout={timeout * 2}"]
+        # compiling a statement takes longer than any of ours runs, and the costs that ask for it are made up below
+        parts.append("-c jit=off")
         if key.purpose == _CLAIMS:
             parts += [f"-c enable_{plan}=off" for plan in ("seqscan", "bitmapscan", "sort")]
             parts.append("-c synchronous_commit=off")  # a lease that a crash takes along is given anew

@@ -220,6 +220,17 @@ async def test_a_pool_never_falls_back_to_the_logins_rights(
     await pools.close()
 
 
+async def test_nothing_that_a_pool_sends_is_compiled(
+    settings: KernelSettings, migrated: str, modules: list[ModuleMigrations]
+) -> None:
+    """Where the server can, it took a second per claim: costs that keep the planner from sorting ask for it."""
+    pools = Pools(settings, roles=read_database_sync(migrated, modules).roles)
+    for pool in (pools.claims(), pools.commands("alpha"), pools.reads("alpha", primary=True)):
+        async with pool.connect() as opened:
+            assert await opened.fetch("SHOW jit") == [{"jit": "off"}]
+    await pools.close()
+
+
 def test_a_module_without_tables_has_a_schema_and_a_role(
     newest_database_url: str, kernel: ModuleMigrations, make_module: MakeModule
 ) -> None:
