@@ -29,7 +29,7 @@ from platform_core._environment import environment
 from platform_core._modules.candidates import have_installed, stage
 from platform_core.errors import OperationError
 
-_KEPT: Final = ("PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH")
+_KEPT: Final = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH", "LD_LIBRARY_PATH")
 _FOR_TESTS: Final = ("testing", "tests", "test")
 """Extras by which projects name what only their tests need."""
 
@@ -70,7 +70,7 @@ def prepared(path: Path) -> Iterator[Bench]:
         raise OperationError(f"There is nothing at {path}. Give a wheel, or the folder of a project.")
     with tempfile.TemporaryDirectory(prefix="platform-conformance-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        for part in ("home", "desk", "scratch"):
+        for part in ("home", "desk", "scratch", "tmp"):
             (folder / part).mkdir()
         venv.EnvBuilder(with_pip=False, symlinks=True).create(folder / "environment")
         [packages] = (folder / "environment").glob("lib/python*/site-packages")
@@ -192,4 +192,8 @@ def _variables(folder: Path) -> Mapping[str, str]:
     kept = {name: value for name, value in environment().items() if name in _KEPT}
     # programs that stand beside this interpreter, as squawk does, are found whether it was activated or not
     path = os.pathsep.join(filter(None, (sysconfig.get_path("scripts"), kept.get("PATH"))))
-    return {**kept, "PATH": path, "HOME": str(folder / "home"), "PYTHONUNBUFFERED": "1"}
+    own = {
+        "HOME": str(folder / "home"),
+        "TMPDIR": str(folder / "tmp"),
+    }  # what a killed process leaves goes, too
+    return {**kept, **own, "PATH": path, "PYTHONUNBUFFERED": "1"}

@@ -20,7 +20,8 @@ from platform_core.testing import RunningPlatform
 _CATALOGUE: Final[tuple[tuple[str, LiteralString], ...]] = (
     (
         "relation",
-        "SELECT n.nspname || '.' || c.relname, c.relkind::text || coalesce(c.relacl::text, '') FROM pg_class c"
+        "SELECT n.nspname || '.' || c.relname, c.relkind::text || array(SELECT unnest(c.relacl)::text"
+        " ORDER BY 1)::text FROM pg_class c"
         " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^(pg_|information_schema)'",
     ),
     (
@@ -33,7 +34,10 @@ _CATALOGUE: Final[tuple[tuple[str, LiteralString], ...]] = (
         " WHERE n.nspname !~ '^(pg_|information_schema)'",
     ),
     ("extension", "SELECT extname, extversion FROM pg_extension"),
-    ("schema", "SELECT nspname, nspacl::text FROM pg_namespace WHERE nspname !~ '^pg_'"),
+    (
+        "schema",
+        "SELECT nspname, array(SELECT unnest(nspacl)::text ORDER BY 1)::text FROM pg_namespace WHERE nspname !~ '^pg_'",
+    ),
     ("role", "SELECT rolname, '' FROM pg_roles WHERE rolname LIKE current_database() || '%'"),
     ("module", "SELECT name, version || links::text || requires::text FROM platform.modules"),
     ("revision", "SELECT module || ' ' || revision, '' FROM platform.migrations"),
@@ -43,7 +47,11 @@ _CATALOGUE: Final[tuple[tuple[str, LiteralString], ...]] = (
     ("saga", "SELECT name, id::text FROM platform.sagas"),
     ("switch", "SELECT 'off', off::text FROM platform.module_switches"),
 )
-"""What a database has and the platform's registries know: kind, and a query of names and what else is compared."""
+"""
+What a database has and the platform's registries know: kind, and a query of names and what else is compared.
+
+Rights are sorted: in which order they were granted means nothing, and a start grants them anew.
+"""
 
 _SECONDS: Final = 300
 
