@@ -203,7 +203,9 @@ def tutorial(session: nox.Session) -> None:
 
     Not a part of the default run: pip fetches and installs everything as it would on a new machine.
     """
-    session.run("pytest", "-s", "tests/docs/walk_tutorial.py", *session.posargs)
+    # one test that takes minutes, most of which pip needs
+    patient = ["-s", "-o", "faulthandler_timeout=1800"]
+    session.run("pytest", *patient, "tests/docs/walk_tutorial.py", *session.posargs)
 
 
 @nox.session(python=False)
