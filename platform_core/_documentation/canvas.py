@@ -23,6 +23,7 @@ from platform_core._declared import Declared
 from platform_core._manifest import KERNEL, Plugin
 from platform_core._modules.graph import Graph, graph_of
 from platform_core._sagas import command_of
+from platform_core.deprecations import deprecation_of
 from platform_core.domain import Event, Message
 from platform_core.http.problems import STATUS, title_of
 from platform_core.http.routing import Policy, declared_routes
@@ -128,6 +129,22 @@ class PermissionCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeavingCard:
+    """
+    Something that is deprecated.
+
+    Attributes:
+        kind: route, event, hook, service or setting.
+        says: since when, until when, and what to use instead.
+    """
+
+    kind: str
+    name: str
+    module: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Canvas:
     """
     Everything about one module.
@@ -138,6 +155,7 @@ class Canvas:
         needs, needed_by, neighbours: modules that it requires, that require it, that it uses where they are.
         asks, consumes, directs: whose queries it may ask, whose events it may hear, whose commands its sagas execute.
         sagas: (saga, steps in order, those that others contribute among them).
+        leaving: what of it is deprecated.
     """
 
     name: str
@@ -173,6 +191,7 @@ class Canvas:
     sagas: Sequence[tuple[str, Sequence[str]]]
     projections: Sequence[str]
     seeds: Sequence[tuple[str, str]]
+    leaving: Sequence[LeavingCard]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +223,11 @@ class Handbook:
     def permissions(self) -> Sequence[PermissionCard]:
         """Every permission, in the order of its modules."""
         return [permission for module in self.modules for permission in module.permissions]
+
+    @property
+    def leaving(self) -> Sequence[LeavingCard]:
+        """Everything that is deprecated, in the order of its modules."""
+        return [one for module in self.modules for one in module.leaving]
 
 
 def handbook_of(kernel: Kernel) -> Handbook:
@@ -274,7 +298,30 @@ def _canvas(
         ],
         projections=[projection.name for projection in declared.projections],
         seeds=[(seed.name, seed.tier.name.lower()) for seed in declared.seeds],
+        leaving=[
+            LeavingCard(kind=kind, name=what, module=name, says=str(deprecated))
+            for kind, what, thing in _what_may_leave(kernel, name, declared, model)
+            if (deprecated := deprecation_of(thing)) is not None
+        ],
     )
+
+
+def _what_may_leave(
+    kernel: Kernel, module: str, declared: Declared, model: type[BaseModel] | type[None]
+) -> Iterator[tuple[str, str, Any]]:
+    """Yield what of a module can be deprecated: kind, name, and the thing that says so."""
+    for route, context, prefix in declared_routes(declared.routers):
+        methods = "/".join(sorted(context.methods or ()))
+        yield "route", f"{methods} {prefix}{context.path}", getattr(route, "policy", None)
+    for name, event in _events_of(module).items():
+        yield "event", name, event
+    for name, (owner, function) in kernel.hooks.specifications.items():
+        if owner == module:
+            yield "hook", name, function
+    for service in declared.services.provides:
+        yield "service", service.provides.__qualname__, service
+    for name, field in getattr(model, "model_fields", {}).items():
+        yield "setting", _variable(module, name, field), field
 
 
 def first_sentence(thing: Any) -> str:
@@ -338,13 +385,7 @@ def _type_name(annotation: Any) -> str:
 
 
 def _published(module: str, handlers: Mapping[str, Sequence[tuple[str, str]]]) -> Iterator[EventCard]:
-    """Yield the events that others may hear of: those in the module's contracts."""
-    found = {
-        event.wire_name: event
-        for event in descendants(Event)
-        if f"{event.__module__}.".startswith(f"{module}.contracts.")
-    }
-    for name, event in sorted(found.items()):
+    for name, event in sorted(_events_of(module).items()):
         yield EventCard(
             name=name,
             version=event.wire_version,
@@ -356,6 +397,15 @@ def _published(module: str, handlers: Mapping[str, Sequence[tuple[str, str]]]) -
             },
             handlers=handlers.get(name, ()),
         )
+
+
+def _events_of(module: str) -> dict[str, type[Event]]:
+    """Return the events that others may hear of: those in the module's contracts."""
+    return {
+        event.wire_name: event
+        for event in descendants(Event)
+        if f"{event.__module__}.".startswith(f"{module}.contracts.")
+    }
 
 
 def _hooks(kernel: Kernel) -> Iterator[HookCard]:
@@ -385,8 +435,12 @@ def _tables(declared: Declared) -> Iterator[TableCard]:
 
 def _settings(module: str, model: type[BaseModel]) -> Iterator[SettingCard]:
     for name, field in model.model_fields.items():
-        variable = field.alias or (name if module == KERNEL else variable_name(module, name))
-        yield SettingCard(variable=variable, default=_default(field), about=field.description or "")
+        about = field.description or ""
+        yield SettingCard(variable=_variable(module, name, field), default=_default(field), about=about)
+
+
+def _variable(module: str, name: str, field: Any) -> str:
+    return str(field.alias or (name if module == KERNEL else variable_name(module, name)))
 
 
 def _default(field: Any) -> str:

@@ -175,6 +175,7 @@ def _module(module: Canvas, here: Collection[str]) -> Iterator[str]:
     yield from _list("Read models", module.projections, lambda name: f"`{name}`")
     yield from _list("Schedules", module.schedules, lambda schedule: f"`{schedule[0]}`, {schedule[1]}")
     yield from _list("Seeds", module.seeds, lambda seed: f"`{seed[0]}` ({seed[1]})")
+    yield from _list("Deprecated", module.leaving, lambda one: f"{one.kind} `{one.name}`: {_text(one.says)}")
     yield from _list("Health checks", module.health_checks, lambda name: f"`{name}`")
     yield from _list(
         "Command line", list(module.cli_groups.items()), lambda g: f"`platform {g[0]}`: {_text(g[1])}"

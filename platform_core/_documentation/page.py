@@ -105,6 +105,7 @@ def _menu(handbook: Handbook) -> Html:
         ("Permissions", "permissions"),
         ("Hooks", "hooks"),
         ("Settings", "settings"),
+        *([("Deprecated", "deprecated")] if handbook.leaving else []),
     ]
     modules = [
         tag("li", tag("a", m.title, href=f"#module-{m.name}"), _status(m), data_module=m.name)
@@ -153,6 +154,7 @@ def _main(handbook: Handbook) -> Html:
         _permissions(handbook),
         _hooks(handbook),
         _settings(handbook),
+        _leaving(handbook) if handbook.leaving else None,
         id="main",
     )
 
@@ -234,6 +236,7 @@ def _canvas(module: Canvas, here: Collection[str]) -> Html:
         _cell("Read models", module.projections, tag_code),
         _cell("Schedules", module.schedules, lambda s: _named(*s)),
         _cell("Seeds", module.seeds, lambda s: _named(*s)),
+        _cell("Deprecated", module.leaving, lambda one: _named(f"{one.kind} {one.name}", one.says)),
         _cell("Health checks", module.health_checks, tag_code),
         _cell(
             "Commands of the command line",
@@ -413,6 +416,18 @@ def _settings(handbook: Handbook) -> Html:
         for setting in module.settings
     )
     return _catalogue("settings", "Settings", ("variable", "default", "what it is for"), rows)
+
+
+def _leaving(handbook: Handbook) -> Html:
+    rows = (
+        (
+            f"deprecated-{number}",
+            one.module,
+            (join(f"{one.kind} ", tag_code(one.name)), _module(one.module), join(_prose(one.says))),
+        )
+        for number, one in enumerate(handbook.leaving)
+    )
+    return _catalogue("deprecated", "Deprecated", ("what", "of", "since when, and what to use"), rows)
 
 
 def _catalogue(

@@ -1,5 +1,6 @@
 """What is declared deprecated is told to who uses it, wherever it is declared and shown."""
 
+import html
 import json
 import warnings
 from datetime import UTC, date, datetime
@@ -9,6 +10,8 @@ from typing import Annotated
 import pytest
 import typer
 
+from platform_core._documentation import handbook_of
+from platform_core._documentation.files import texts
 from platform_core.cli import deprecated_option, main
 from platform_core.deprecations import Deprecated, PlatformDeprecation
 from platform_core.testing import PlatformFactory, PluginSource, plugins_installed
@@ -122,6 +125,7 @@ async def test_who_uses_what_is_going_is_told_what_to_use(platform: PlatformFact
             answer = await p.client.get("/api/v1/shop/things/search", params={"q": "a"})
             refused = await p.client.get("/api/v1/shop/things/search")
             described = (await p.client.get("/openapi.json")).json()
+            handbook = handbook_of(p.kernel)
     told = [str(one.message) for one in caught if issubclass(one.category, PlatformDeprecation)]
     for what in (
         "the setting PLATFORM_SHOP_LIMIT",
@@ -142,6 +146,19 @@ async def test_who_uses_what_is_going_is_told_what_to_use(platform: PlatformFact
     assert operation["x-deprecation"] == LEFT.json
     assert f"This is {SAYS}." in operation["description"]
     assert {"Deprecation", "Sunset"} <= operation["responses"]["200"]["headers"].keys()
+
+    shown = [(one.kind, one.name, one.says) for one in handbook.leaving]
+    assert shown == [
+        ("route", "GET /api/v1/shop/things/search", SAYS),
+        ("event", "shop.sold", SAYS),
+        ("hook", "shop_windows", SAYS),
+        ("service", "Prices", SAYS),
+        ("setting", "PLATFORM_SHOP_LIMIT", SAYS),
+        ("setting", "PLATFORM_SHOP_DEPTH", SAYS),
+    ]
+    written = texts(handbook)
+    assert SAYS in html.unescape(written["index.html"])
+    assert "service `Prices`: deprecated since 2027-01-15" in written["modules/shop.md"]
 
 
 async def test_a_module_whose_tests_treat_warnings_as_errors_notices(platform: PlatformFactory) -> None:
