@@ -33,6 +33,7 @@ KERNEL_ROOMS: Final = (
     "__main__",
     "cli",
     "dev",
+    "_surface",
     "_documentation",
     "_modules",
     "serve : _http_server : _http_protocol : _watchdog",

@@ -12,9 +12,9 @@ from packaging.utils import canonicalize_name
 from platform_core._conformance.grades import Finding
 from platform_core._conformance.ground import Ground
 from platform_core._conformance.imports import KERNEL, Imports
-from platform_core._conformance.published import PUBLISHED
 from platform_core._conformance.rooms import PRIVATE_ROOMS, layers
 from platform_core._conformance.subject import Subject
+from platform_core._surface.published import PUBLISHED
 
 
 def check(subject: Subject, ground: Ground) -> Iterator[Finding]:

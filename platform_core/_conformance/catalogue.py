@@ -72,6 +72,13 @@ CHECKS: Final = (
         seconds=900,
     ),
     Check(
+        "surface",
+        Grade.SILVER,
+        "what its surface.json promises is still there, if it has one",
+        "who builds on it installs the next release without reading its code",
+        needs_start=False,
+    ),
+    Check(
         "purity",
         Grade.GOLD,
         "its rules and use cases import no framework, and every line has its room",

@@ -45,6 +45,11 @@ def groups(reserved: Container[str]) -> dict[str, Group]:
     return found
 
 
+def owners() -> dict[str, str]:
+    """Return group → the plugin that has it."""
+    return {name: group.plugin.name for name, group in groups(reserved=()).items()}
+
+
 def command(name: str, reserved: Container[str]) -> Any:
     """
     Import the plugin of a group and return its commands.

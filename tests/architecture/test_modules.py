@@ -15,8 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from platform_core._conformance.published import PUBLISHED
 from platform_core._sagas import command_of
+from platform_core._surface.published import PUBLISHED
 from platform_core._wiring import Wiring
 from platform_core.app import Kernel
 from platform_core.settings import read_settings

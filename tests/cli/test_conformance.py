@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 from xml.etree import ElementTree
 
+import psycopg
 import pytest
 from click import unstyle
 from packaging.version import Version
+from psycopg.sql import SQL, Identifier
 
 from platform_core import __version__
 from platform_core._conformance import badge, own_tests, report, residue
@@ -35,8 +37,10 @@ from platform_core._conformance.grades import Finding, Grade, NotRun, Outcome, R
 from platform_core._conformance.ground import Ground
 from platform_core._conformance.kills import Attempt, concluded
 from platform_core._conformance.runner import made
+from platform_core._pools import libpq_url
 from platform_core.domain import Event, new_id
 from platform_core.errors import OperationError
+from platform_core.testing import PlatformFactory
 
 if TYPE_CHECKING:
     from conftest import CommandLine
@@ -190,7 +194,7 @@ def test_a_spy_is_found_out_and_nothing_of_it_stays() -> None:
         "--conformance",
         str(SAMPLES / "spy"),
     ]
-    parts = ["--part", "quiet_import", "--part", "boundaries", "--json"]
+    parts = ["--part", "quiet_import", "--part", "boundaries", "--part", "surface", "--json"]
     done = subprocess.run([*command, *parts], capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     said = json.loads(done.stdout)
@@ -202,6 +206,7 @@ def test_a_spy_is_found_out_and_nothing_of_it_stays() -> None:
     assert "an internal of user_management" in told["boundaries"]
     assert "spy/infrastructure.py:" in told["boundaries"]
     assert "platform_core._pools, the kernel's own" in told["boundaries"]
+    assert "spy, http: GET /api/v1/spy/promised is gone, or no longer stable" in told["surface"]
     for effect in ("it writes the file spy.log", "it prints: the spy is here", "it changes running threads"):
         assert effect in told["quiet_import"]
     assert sorted(SAMPLES.joinpath("spy").rglob("*")) == before
@@ -300,6 +305,19 @@ async def test_a_purge_that_hangs_is_told_with_what_to_do(
     assert finding is not None
     assert finding.problem == "taking it out was not through after 0.01 s"
     assert "find what it waits for" in finding.hint
+
+
+async def test_in_which_order_rights_were_granted_is_no_residue(platform: PlatformFactory) -> None:
+    async with platform([]) as p:
+        found = []
+        for roles in (("pg_monitor", "pg_read_all_stats"), ("pg_read_all_stats", "pg_monitor")):
+            with psycopg.connect(libpq_url(p.database_url), autocommit=True) as connection:
+                connection.execute("REVOKE ALL ON platform.sagas FROM pg_monitor, pg_read_all_stats")
+                for role in map(Identifier, roles):
+                    connection.execute(SQL("GRANT SELECT ON platform.sagas TO {}").format(role))
+            found.append(residue.read_catalogue(p.database_url))
+        assert "pg_monitor=r" in found[0]["relation platform.sagas"]
+        assert found[0] == found[1]
 
 
 def test_programs_beside_the_interpreter_are_found_where_its_environment_is_not_activated(

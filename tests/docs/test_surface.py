@@ -12,7 +12,9 @@ import pytest
 sys.path.append(str(Path(__file__).parents[2] / "tools"))
 
 import surface  # the path is made above
-import surface_parts
+
+from platform_core._surface import broken, hasty, kept, offered, text_of
+from platform_core._surface.comparison import is_compatible as is_still_compatible
 
 TODAY = date(2027, 6, 1)
 
@@ -41,16 +43,16 @@ BEFORE: dict[str, Any] = {
 
 
 def test_the_surface_of_the_code_is_the_one_that_is_written_down() -> None:
-    before, now = surface.committed(), surface.surface()
-    assert list(surface.broken(before, now, date.today())) == []  # noqa: DTZ011  # a day of the calendar
-    assert list(surface.hasty(now)) == []
-    assert surface.written(now) == surface.written(before), "run: uv run python tools/surface.py"
+    before, now = kept(surface.FILE), surface.surface()
+    assert list(broken(before, now, date.today())) == []  # noqa: DTZ011  # a day of the calendar
+    assert list(hasty(now)) == []
+    assert text_of(now) == text_of(before), "run: uv run python tools/surface.py"
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> list[str]:
     now = copy.deepcopy(BEFORE)
     change(now["stable"]["blog"])
-    return list(surface.broken(BEFORE, now, TODAY))
+    return list(broken(BEFORE, now, TODAY))
 
 
 @pytest.mark.parametrize("change", [
@@ -94,7 +96,7 @@ def test_what_breaks_somebody_is_named_with_what_to_do(
     (found,) = changed(change)
     assert found.startswith(f"blog, {told}")
     assert "declare it Deprecated (docs/compatibility.md)" in found
-    assert found.endswith("raise platform-plugin-blog to 2.0.0")
+    assert found.endswith("raise blog to version 2.0.0")
 
 
 def test_a_first_setting_that_is_required_breaks_whoever_needed_none() -> None:
@@ -102,7 +104,7 @@ def test_a_first_setting_that_is_required_breaks_whoever_needed_none() -> None:
     del before["stable"]["blog"]["settings"]
     now = copy.deepcopy(before)
     now["stable"]["blog"]["settings"] = {"PLATFORM_BLOG_KEY": {"": "required SecretStr"}}
-    (found,) = surface.broken(before, now, TODAY)
+    (found,) = broken(before, now, TODAY)
     assert found.startswith("blog, settings: PLATFORM_BLOG_KEY is new and required")
 
 
@@ -113,7 +115,7 @@ def test_the_fields_of_lists_inside_of_listed_items_are_told_and_a_circle_ends()
         "Saga": {"properties": {"steps": {"type": "array", "items": step}}},
     }
     page = {"properties": {"items": {"type": "array", "items": {"$ref": "#/components/schemas/Saga"}}}}
-    told = surface_parts._flat(page, {"components": {"schemas": schemas}}, is_request=False)
+    told = offered._flat(page, {"components": {"schemas": schemas}}, is_request=False)
     assert [field for field, _ in told] == [
         ".items",
         ".items[].steps",
@@ -126,15 +128,15 @@ def test_the_next_major_version_may_break_what_it_wants_and_a_minor_one_may_not(
     now = copy.deepcopy(BEFORE)
     now["stable"]["blog"]["http"].clear()
     now["versions"]["blog"] = "1.5.0"
-    assert len(list(surface.broken(BEFORE, now, TODAY))) == 2 - 1  # one of both was announced
+    assert len(list(broken(BEFORE, now, TODAY))) == 2 - 1  # one of both was announced
     now["versions"]["blog"] = "2.0.0"
-    assert list(surface.broken(BEFORE, now, TODAY)) == []
+    assert list(broken(BEFORE, now, TODAY)) == []
 
 
 def test_what_was_announced_stays_until_its_day() -> None:
     now = copy.deepcopy(BEFORE)
     del now["stable"]["blog"]["http"]["GET /old"]
-    assert len(list(surface.broken(BEFORE, now, date(2027, 5, 31)))) == 1
+    assert len(list(broken(BEFORE, now, date(2027, 5, 31)))) == 1
 
 
 @pytest.mark.parametrize(("until", "is_hasty"), [
@@ -142,7 +144,7 @@ def test_what_was_announced_stays_until_its_day() -> None:
 ])  # fmt: skip
 def test_who_builds_on_something_has_a_year_to_leave_it(until: str | None, is_hasty: bool) -> None:
     told = {"since": "2027-02-28", "until": until, "instead": "GET /new"}
-    found = list(surface.hasty({**BEFORE, "deprecated": {"blog http GET /old": told}}))
+    found = list(hasty({**BEFORE, "deprecated": {"blog http GET /old": told}}))
     assert bool(found) is is_hasty
 
 
@@ -164,4 +166,4 @@ def test_who_builds_on_something_has_a_year_to_leave_it(until: str | None, is_ha
 def test_a_function_may_take_more_as_long_as_nobody_has_to_give_it(
     before: str, now: str, is_compatible: bool
 ) -> None:
-    assert surface_parts.is_compatible("names", before, now) is is_compatible
+    assert is_still_compatible("names", before, now) is is_compatible
