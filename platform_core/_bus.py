@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from platform_core import _audit
-from platform_core._outbox import Delivery, EventCodec
+from platform_core._messages import Handler, Messages
+from platform_core._outbox import Delivery
 from platform_core._pools import Pools
 from platform_core._uow import SqlUnitOfWork, Write
-from platform_core._wiring import Plan, Unit
+from platform_core._wiring import Unit
 from platform_core.context import Context, bind, current
-from platform_core.declarations import Subscription, Task
 from platform_core.domain import Command, Query, Refused, Unfinished
 from platform_core.errors import ConcurrentUpdate, DomainError, Kind, PlatformError
 from platform_core.ports import Clock
@@ -34,22 +34,6 @@ _ATTEMPTS_COUNT = 3
 """How often a command whose rows were changed under it is run again before the caller hears of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
-    """A planned command handler, query reader or event handler, and the module that it runs for."""
-
-    module: str
-    plan: Plan
-
-
-@dataclass(frozen=True, slots=True)
-class EventHandler:
-    """A planned event handler with its subscription."""
-
-    handler: Handler
-    subscription: Subscription
-
-
 class Bus:
     """
     Runs commands, queries and deliveries, each with what its handler asks for.
@@ -57,10 +41,7 @@ class Bus:
     Args:
         pools: of connections, by module.
         clock: stamps events and the trail.
-        commands, queries: message type → handler.
-        subscribers: stable handler name → event handler.
-        tasks: wire name → task.
-        codec: reads stored events and jobs.
+        messages: who handles what.
         ring: tells workers that there is something to do; never waits and never fails.
 
     Attributes:
@@ -69,21 +50,17 @@ class Bus:
 
     def __init__(
         self,
-        *,
         pools: Pools,
         clock: Clock,
-        commands: Mapping[type[Command[Any]], Handler],
-        queries: Mapping[type[Query[Any]], Handler],
-        subscribers: Mapping[str, EventHandler],
-        tasks: Mapping[str, Task],
-        codec: EventCodec,
+        messages: Messages,
+        *,
         ring: Callable[[Sequence[Any]], None],
         forget: Callable[[SqlUnitOfWork], Awaitable[None]],
     ) -> None:
         self._pools, self._clock = pools, clock
-        self._commands, self._queries = commands, queries
-        self.subscribers, self.tasks, self.codec = subscribers, tasks, codec
-        self.newest = codec.newest
+        self._commands, self._queries = messages.commands, messages.queries
+        self.subscribers, self.tasks, self.codec = messages.subscribers, messages.tasks, messages.codec()
+        self.newest = self.codec.newest
         self._ring, self._forget = ring, forget
 
     async def execute(

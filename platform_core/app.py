@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 import psycopg
@@ -21,7 +21,7 @@ import structlog
 from fastapi import APIRouter
 
 from platform_core import __version__, _audit, _operations, _outbox
-from platform_core._bus import BeforeCommit, Bus, EventHandler, Handler
+from platform_core._bus import BeforeCommit, Bus
 from platform_core._checks import Checks
 from platform_core._deadline import PluginHung, deadline
 from platform_core._declared import Declared, collect
@@ -29,60 +29,37 @@ from platform_core._discovery import discover
 from platform_core._gauges import Backlog, ModuleGauges, PoolGauges
 from platform_core._hooks import Hooks
 from platform_core._manifest import KERNEL, Manifest, Plugin
+from platform_core._messages import Messages
 from platform_core._migrations import DatabaseState, ModuleMigrations, module_migrations, read_database
-from platform_core._module_operations import ModuleView, Registry
-from platform_core._outbox import Delivery, EventCodec
+from platform_core._module_operations import ModuleView
+from platform_core._offers import kernel_offers, own_settings
 from platform_core._pools import Pools
 from platform_core._projections import ProjectionGauges, Replays
 from platform_core._replica import Replica
-from platform_core._sagas import Contribution, Definitions, SagaRunner, UowSagas
+from platform_core._sagas import Contribution, Definitions, SagaRunner
 from platform_core._sagas.housekeeping import purge as purge_sagas
 from platform_core._sagas.housekeeping import release as release_sagas
 from platform_core._start_marks import StartMarks, default_directory
 from platform_core._switches import Switchboard, forget_gone
 from platform_core._uow import SqlUnitOfWork
-from platform_core._wiring import KernelOffer, Plan, Unit, Wiring
+from platform_core._wiring import Plan, Unit, Wiring
 from platform_core.cache import Redis
 from platform_core.clock import SystemClock
 from platform_core.context import Context, current
-from platform_core.copies import ModuleCache, UowCache, outdate
-from platform_core.db import Cursors, Reads, UnitOfWork
-from platform_core.declarations import (
-    GoneModule,
-    HealthCheck,
-    Scope,
-    Task,
-)
+from platform_core.copies import outdate
+from platform_core.db import Cursors, Reads
+from platform_core.declarations import GoneModule, HealthCheck, Projection
 from platform_core.domain import Command, Query
 from platform_core.errors import HookFailed, InvalidSettings, OperationError, StartupFailed
 from platform_core.http.routing import API_PREFIX
 from platform_core.keys import DerivedKeys
 from platform_core.metrics import Metrics
-from platform_core.ports import (
-    Ask,
-    Cache,
-    CacheInvalidation,
-    Clock,
-    EventMetadata,
-    Execute,
-    Extensions,
-    Follow,
-    Jobs,
-    Keys,
-    Outbox,
-    PermissionInfo,
-    Permissions,
-    Sagas,
-    Signals,
-    Standings,
-    Storage,
-    Watches,
-)
+from platform_core.ports import Clock, PermissionInfo
 from platform_core.scheduler import Chore, Scheduler
-from platform_core.security import Authenticator, Principal
+from platform_core.security import Authenticator
 from platform_core.settings import KernelSettings, environment
-from platform_core.signals import SignalHub, UowSignals
-from platform_core.standings import StandingCache, UowStandings
+from platform_core.signals import SignalHub
+from platform_core.standings import StandingCache
 from platform_core.storage import FileStorage
 from platform_core.tasks import Bell
 from platform_core.worker import Worker
@@ -94,17 +71,8 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger("platform_core.app")
 
-K = TypeVar("K")
-
 _DATABASE_PATIENCE_SECONDS = 30
 """How long a starting process waits for PostgreSQL before it gives up."""
-
-_BUILT_IN = Plugin(
-    name=KERNEL,
-    version=__version__,
-    distribution="platform-core",
-    manifest=Manifest(title="Platform", boot="required", paths=("/platform",)),
-)
 
 
 class Kernel:
@@ -173,7 +141,7 @@ class Kernel:
         Raises:
             StartupFailed: everything that is wrong with required plugins or the set, at once.
         """
-        found = [replace_plugin(_BUILT_IN), *discover(settings.modules)]
+        found = [_built_in(), *discover(settings.modules)]
         limit = settings.startup_timeout_seconds
         keeping = StartMarks(default_directory(), timeout_seconds=limit).kept()
         with keeping if leaves_marks else contextlib.nullcontext() as marks:
@@ -267,7 +235,7 @@ class Kernel:
             HttpParts(
                 settings=self.settings,
                 bus=self.bus,
-                follow=self._follow,
+                follow=self.follow,
                 pools=self.pools,
                 keys=self.keys,
                 gate=Gate(self.redis),
@@ -497,38 +465,17 @@ class Kernel:
         """Plan every function; a plugin whose plan fails is dropped, and the rest planned anew without it."""
         while True:
             active = list(self.active)
-            self.wiring = Wiring(
-                active, {n: d.services for n, d in self.declared.items()}, self._offers(), self._own()
-            )
-            commands, queries, subscribers = self._plan_messages()
+            services = {name: declared.services for name, declared in self.declared.items()}
+            self.wiring = Wiring(active, services, kernel_offers(self), own_settings(self.declared))
+            self._messages = Messages.planned(self.wiring, self.declared)
             for name, problem in self.wiring.problems:
                 self._hooks.fail(self._hooks.plugin(name), problem)
             self._hooks.settle()
             self._forget_failed()
             if len(self.active) == len(active):
                 break
-        self.bus = Bus(
-            pools=self.pools,
-            clock=self.clock,
-            commands=commands,
-            queries=queries,
-            subscribers=subscribers,
-            tasks={
-                task.command.wire_name: task for declared in self.declared.values() for task in declared.tasks
-            },
-            codec=EventCodec(
-                {s.subscription.event.wire_name: s.subscription.event for s in subscribers.values()},
-                {
-                    t.command.wire_name: t.command
-                    for declared in self.declared.values()
-                    for t in declared.tasks
-                },
-            ),
-            ring=self._ring,
-            forget=self._after_commit,
-        )
-        projections = [made for declared in self.declared.values() for made in declared.projections]
-        self.replays = Replays({made.name: made for made in projections}, self.bus, self.pools, self.clock)
+        self.bus = Bus(self.pools, self.clock, self._messages, ring=self._ring, forget=self._after_commit)
+        self.replays = Replays(self._projections(), self.bus, self.pools, self.clock)
         self.sagas = SagaRunner(
             self._definitions(),
             self.bus,
@@ -538,6 +485,9 @@ class Kernel:
             self._ring,
             self.metrics,
         )
+
+    def _projections(self) -> dict[str, Projection]:
+        return {made.name: made for declared in self.declared.values() for made in declared.projections}
 
     def _definitions(self) -> Definitions:
         return Definitions(
@@ -550,85 +500,6 @@ class Kernel:
             ],
             self.switches.resting,
         )
-
-    def _plan_messages(
-        self,
-    ) -> tuple[dict[type[Command[Any]], Handler], dict[type[Query[Any]], Handler], dict[str, EventHandler]]:
-        commands: dict[type[Command[Any]], Handler] = {}
-        queries: dict[type[Query[Any]], Handler] = {}
-        subscribers: dict[str, EventHandler] = {}
-        for name, declared in self.declared.items():
-            commands |= self._planned(name, declared.services.commands)
-            queries |= self._planned(name, declared.services.queries)
-            by_name = {subscription.name: subscription for subscription in declared.subscriptions}
-            handlers = self._planned(
-                name, {key: subscription.handler for key, subscription in by_name.items()}
-            )
-            subscribers |= {key: EventHandler(handler, by_name[key]) for key, handler in handlers.items()}
-            for function in (*(s.run for s in declared.seeds), *(h.check for h in declared.health_checks)):
-                self.wiring.plan(name, function)
-            for forgetting in declared.forgetting:
-                self.wiring.plan(name, forgetting.run, skip=1)
-        return commands, queries, subscribers
-
-    def _planned(self, module: str, functions: Mapping[K, Callable[..., Any]]) -> dict[K, Handler]:
-        """Plan handlers that get their message as the first argument; those that cannot be planned are noted."""
-        plans = {key: self.wiring.plan(module, function, skip=1) for key, function in functions.items()}
-        return {key: Handler(module, plan) for key, plan in plans.items() if plan is not None}
-
-    def _offers(self) -> dict[type[Any], KernelOffer]:
-        def always(value: Any) -> KernelOffer:
-            return KernelOffer(lambda _module, _unit: value, Scope.APPLICATION)
-
-        def of_unit(wanted: type[Any]) -> KernelOffer:
-            return KernelOffer(lambda _module, unit: unit.offers[wanted], Scope.UNIT_OF_WORK, writes=True)
-
-        return {
-            KernelSettings: always(self.settings),
-            Clock: always(self.clock),
-            Keys: always(self.keys),
-            Cursors: always(self.cursors),
-            Permissions: always(_Permissions(self)),
-            Execute: always(self.bus_execute),
-            Ask: always(self.bus_ask),
-            Reads: KernelOffer(lambda module, _unit: self.reads(module), Scope.APPLICATION),
-            Extensions: always(_Extensions(self)),
-            Definitions: KernelOffer(lambda _m, _unit: self.sagas.definitions, Scope.APPLICATION),
-            Follow: always(self._follow),
-            Replays: KernelOffer(lambda _m, _unit: self.replays, Scope.APPLICATION),
-            Storage: always(self.storage),
-            Registry: always(self),
-            SqlUnitOfWork: of_unit(SqlUnitOfWork),
-            UnitOfWork: of_unit(SqlUnitOfWork),
-            Outbox: of_unit(SqlUnitOfWork),
-            Jobs: of_unit(SqlUnitOfWork),
-            Standings: KernelOffer(
-                lambda _m, unit: UowStandings(unit.offers[SqlUnitOfWork]), Scope.UNIT_OF_WORK, True
-            ),
-            Sagas: KernelOffer(
-                lambda _m, unit: UowSagas(unit.offers[SqlUnitOfWork], lambda: self.sagas.definitions),
-                Scope.UNIT_OF_WORK,
-                True,
-            ),
-            Signals: KernelOffer(
-                lambda _m, unit: UowSignals(unit.offers[SqlUnitOfWork]), Scope.UNIT_OF_WORK, True
-            ),
-            Watches: always(self.signals),
-            Cache: KernelOffer(lambda module, _unit: ModuleCache(self.redis, module), Scope.APPLICATION),
-            CacheInvalidation: KernelOffer(
-                lambda module, unit: UowCache(unit.offers[SqlUnitOfWork], module), Scope.UNIT_OF_WORK, True
-            ),
-            EventMetadata: KernelOffer(lambda _m, unit: _metadata(unit.offers[Delivery]), Scope.UNIT_OF_WORK),
-            Principal: KernelOffer(lambda _m, unit: unit.context.principal, Scope.UNIT_OF_WORK),
-            Context: KernelOffer(lambda _m, unit: unit.context, Scope.UNIT_OF_WORK),
-        }
-
-    def _own(self) -> dict[str, dict[type[Any], Any]]:
-        return {
-            name: {type(declared.settings): declared.settings}
-            for name, declared in self.declared.items()
-            if declared.settings is not None
-        }
 
     def reads(self, module: str) -> Reads:
         """Return the read side as a module sees it, with its own role."""
@@ -652,7 +523,8 @@ class Kernel:
             if self._wake is not None:  # API and worker in one process need no Redis in between
                 self._wake()
 
-    async def _follow(self, saga_id: UUID) -> bool:
+    async def follow(self, saga_id: UUID) -> bool:
+        """Take the steps of a saga on behalf of who waits for it; what the port `Follow` is."""
         try:
             return await self.sagas.follow(saga_id)
         finally:
@@ -692,17 +564,10 @@ class Kernel:
     def _drop_failed(self) -> None:
         """After services have started: stop serving handlers of a plugin that could not start."""
         self._forget_failed()
-        for name, subscriber in list(self.bus.subscribers.items()):
-            if subscriber.handler.module not in self.declared:
-                del cast("dict[str, EventHandler]", self.bus.subscribers)[name]
+        tasks = {name for declared in self.declared.values() for name in declared.task_names}
+        self._messages.keep(self.declared, tasks)
         self.sagas.definitions = self._definitions()
-        self.replays.projections = {
-            made.name: made for declared in self.declared.values() for made in declared.projections
-        }
-        known = {name for declared in self.declared.values() for name in declared.task_names}
-        for name in list(self.bus.tasks):
-            if name not in known:
-                del cast("dict[str, Task]", self.bus.tasks)[name]
+        self.replays.projections = self._projections()
 
     @contextlib.asynccontextmanager
     async def _starting(self, name: str) -> AsyncIterator[None]:
@@ -724,62 +589,12 @@ class Kernel:
             self._hooks.settle()
 
 
-@dataclass(frozen=True)
-class _Permissions:
-    """`ports.Permissions` of one kernel."""
-
-    kernel: Kernel
-
-    def all(self) -> Sequence[PermissionInfo]:
-        return self.kernel.permissions
-
-
-@dataclass(frozen=True)
-class _Extensions:
-    """`ports.Extensions` of one kernel; asked at run time, when the wiring stands."""
-
-    kernel: Kernel
-
-    def collect(self, hook: str) -> Mapping[str, Any]:
-        return self.kernel.collect(hook)
-
-    def resolve(self, module: str, wanted: type[Any]) -> Any:
-        return self.kernel.wiring.resolve(module, wanted)
-
-
-@dataclass
-class _Metadata:
-    """`ports.EventMetadata` of one delivery."""
-
-    event_id: Any
-    position: Any
-    occurred_at: Any
-    aggregate_type: str
-    aggregate_id: Any
-    actor_id: Any
-    correlation_id: str
-    attempt: int
-
-
-def _metadata(delivery: Delivery) -> _Metadata:
-    return _Metadata(
-        event_id=delivery.event_id,
-        position=delivery.position,
-        occurred_at=delivery.occurred_at,
-        aggregate_type=delivery.aggregate_type,
-        aggregate_id=delivery.aggregate_id,
-        actor_id=delivery.actor_id,
-        correlation_id=delivery.correlation_id,
-        attempt=delivery.attempt,
-    )
-
-
-def replace_plugin(plugin: Plugin) -> Plugin:
-    """Return a fresh copy of the built-in plugin, so that two kernels in one process share no state."""
+def _built_in() -> Plugin:
+    """Return the kernel as a plugin of its own; each kernel of a process gets another, as they share no state."""
     return Plugin(
-        name=plugin.name,
-        version=plugin.version,
-        distribution=plugin.distribution,
-        manifest=plugin.manifest,
+        name=KERNEL,
+        version=__version__,
+        distribution="platform-core",
+        manifest=Manifest(title="Platform", boot="required", paths=("/platform",)),
         module=_operations,
     )

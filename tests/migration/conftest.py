@@ -32,6 +32,19 @@ def make_module(tmp_path: Path) -> MakeModule:
 
 
 @pytest.fixture
+def module(make_module: MakeModule) -> Throwaway:
+    """A table of 2,500 people, whose names are missing."""
+    module = make_module("alpha")
+    module.revision(
+        "create_people",
+        "op.execute('CREATE TABLE people (id uuid PRIMARY KEY DEFAULT platform.uuid7(), number int, name text)')\n"
+        "op.execute('INSERT INTO people (number) SELECT generate_series(1, 2500)')",
+        "op.execute('DROP TABLE people')",
+    )
+    return module
+
+
+@pytest.fixture
 def kernel() -> ModuleMigrations:
     return kernel_migrations()
 

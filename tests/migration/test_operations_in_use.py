@@ -9,26 +9,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from migration_rig import MakeModule, Throwaway, connection, rows
+from migration_rig import Throwaway, connection, rows
 
 from platform_core import _migrations, migrations
 from platform_core._migrations import ModuleMigrations
 from platform_core._migrations.versions import current
 
 Upgrade = Callable[[], _migrations.Report]
-
-
-@pytest.fixture
-def module(make_module: MakeModule) -> Throwaway:
-    """A table of 2,500 people, whose names are missing."""
-    module = make_module("alpha")
-    module.revision(
-        "create_people",
-        "op.execute('CREATE TABLE people (id uuid PRIMARY KEY DEFAULT platform.uuid7(), number int, name text)')\n"
-        "op.execute('INSERT INTO people (number) SELECT generate_series(1, 2500)')",
-        "op.execute('DROP TABLE people')",
-    )
-    return module
 
 
 @pytest.fixture

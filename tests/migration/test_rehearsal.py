@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from migration_rig import MakeModule, Throwaway, connection, rows
+from migration_rig import Throwaway, connection, rows
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
@@ -21,19 +21,6 @@ from platform_core.errors import MigrationFailed
 
 newest = pytest.mark.parametrize("database_url", ["newest"], indirect=True)
 """Where the version of PostgreSQL makes no difference."""
-
-
-@pytest.fixture
-def module(make_module: MakeModule) -> Throwaway:
-    """A table of 2,500 people."""
-    module = make_module("alpha")
-    module.revision(
-        "create_people",
-        "op.execute('CREATE TABLE people (id uuid PRIMARY KEY DEFAULT platform.uuid7(), number int, name text)')\n"
-        "op.execute('INSERT INTO people (number) SELECT generate_series(1, 2500)')",
-        "op.execute('DROP TABLE people')",
-    )
-    return module
 
 
 @pytest.fixture
