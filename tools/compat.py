@@ -86,7 +86,7 @@ def tried(earlier: Path, arguments: Sequence[str]) -> int:
                 VARIABLE: shlex.join(further),
             }
             paths = () if any((earlier / argument).exists() for argument in arguments) else TESTS
-            command = ["pytest", "-n", "2", "--dist", "loadfile", NOT_ITS_BUSINESS, *paths, *arguments]
+            command = ["pytest", "-n", "2", "--dist", "worksteal", NOT_ITS_BUSINESS, *paths, *arguments]
             failed = subprocess.run(command, cwd=earlier, env=environment, check=False).returncode
         if not failed and not log.exists():
             print(

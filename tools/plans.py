@@ -134,7 +134,7 @@ def _recorded(home: Path, arguments: Sequence[str]) -> Statements:
         "-n",
         "2",
         "--dist",
-        "loadfile",
+        "worksteal",
         "-q",
         "-m",
         "not long",

@@ -1,5 +1,6 @@
 """Whole runs of pytest: their servers are shared by all workers, and gone whichever way the run ends."""
 
+import importlib.util
 import os
 import re
 import signal
@@ -74,6 +75,31 @@ def test_nothing_survives_a_run_that_is_killed(pytester: pytest.Pytester, own_ca
     # and the next run starts afresh
     pytester.makepyfile(WRITES_DOWN)
     pytester.runpytest_subprocess(*ARGUMENTS).assert_outcomes(passed=6)
+
+
+def test_a_test_that_ends_its_process_fails_and_keeps_nobody_waiting(
+    pytester: pytest.Pytester, own_cache: Path
+) -> None:
+    """As the sessions run them; xdist's `loadfile` waits for ever here (pytest-xdist issue 784)."""
+    fine = "import time\ndef test_one(): time.sleep(0.2)\ndef test_two(): pass\n"
+    crashes = "import os\ndef test_one(): pass\ndef test_two(): os._exit(3)\ndef test_three(): pass\n"
+    pytester.makepyfile(**{f"test_{number}": fine for number in range(5)}, test_crashes=crashes)
+    command = [sys.executable, "-m", *_as_the_sessions_do(), *ARGUMENTS]
+    run = subprocess.run(command, cwd=own_cache, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 1, run.stdout
+    assert "1 failed, 12 passed" in run.stdout
+    assert "crashed while running 'test_crashes.py::test_two'" in run.stdout
+
+
+def _as_the_sessions_do() -> list[str]:
+    pytest.importorskip("nox")  # it is not where only what users install is
+    spec = importlib.util.spec_from_file_location("sessions", Path(__file__).parents[2] / "noxfile.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sessions = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sessions)
+    command: list[str] = sessions.PYTEST
+    return command
 
 
 def working_in(directory: Path) -> list[int]:
