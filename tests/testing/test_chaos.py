@@ -12,8 +12,10 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from platform_core._audit import extend_chain
 from platform_core.testing import PlatformFactory, RunningPlatform, eventually
 from platform_core.testing.chaos import (
     Address,
@@ -249,6 +251,32 @@ async def test_the_oracle_does_not_believe_one_row_for_two_promises(
     twice = told[1].acknowledged[0]
     told[1].acknowledge(Acknowledged("r-1", MARK, 0.0, 1, twice.body))
     assert any("duplicate answer" in found for found in await _findings(told))
+
+
+async def test_whoever_was_struck_often_is_not_called_broken_for_waiting_as_the_policy_says(
+    told: tuple[RunningPlatform, History],
+) -> None:
+    p, history = told
+    await p.sql("DELETE FROM tally.effects")  # nothing of it has happened yet
+    await p.sql(
+        "UPDATE platform.deliveries SET status = 'pending', attempts_count = 6, finished_at = NULL,"
+        " available_at = now() + interval '1 hour'"
+    )
+    worker = asyncio.create_task(_works(p))
+    try:
+        assert await Oracle(p.sql, history, EFFECTS).settled(within_seconds=20) is not None
+    finally:
+        worker.cancel()
+        await asyncio.gather(worker, return_exceptions=True)
+    assert await _findings(told) == []
+
+
+async def _works(p: RunningPlatform) -> None:
+    async with await psycopg.AsyncConnection.connect(p.database_url, autocommit=True) as connection:
+        while True:
+            await p.kernel.worker().run_until_idle()
+            await extend_chain(connection)
+            await asyncio.sleep(0.05)
 
 
 # ── the servers ──────────────────────────────────────────────────────────────────────────────────
