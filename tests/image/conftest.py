@@ -17,7 +17,7 @@ import pytest
 HERE = Path(__file__).parent
 
 # test files import the rig while they are collected
-sys.path += [str(HERE), str(HERE.parent / "topology")]
+sys.path += [str(HERE), str(HERE.parent / "topology"), str(HERE.parent / "servers")]
 
 collect_ignore_glob = [] if os.environ.get("PLATFORM_IMAGE_TESTS") else ["test_*.py"]
 

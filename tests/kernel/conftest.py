@@ -14,9 +14,10 @@ from platform_core.testing import PlatformFactory, PluginSource, RunningPlatform
 
 PLUGINS = Path(__file__).parent / "plugins"
 LEDGER = PLUGINS / "ledger"
+SERVERS = Path(__file__).parents[1] / "servers"
 
-# test files import its commands and events while they are collected
-sys.path.append(str(PLUGINS))
+# test files import commands, events and servers while they are collected
+sys.path += [str(PLUGINS), str(SERVERS)]
 
 
 @pytest.fixture

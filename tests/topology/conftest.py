@@ -20,7 +20,7 @@ import pytest
 HERE = Path(__file__).parent
 
 # test files import the rig while they are collected
-sys.path.append(str(HERE))
+sys.path += [str(HERE), str(HERE.parent / "servers")]
 
 if TYPE_CHECKING:
     from topology_rig.people import People

