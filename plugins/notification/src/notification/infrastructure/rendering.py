@@ -54,6 +54,7 @@ _UNFIT: Final = (TemplateError, TypeError, ValueError, ArithmeticError, Assertio
 Problem = tuple[int, str]
 
 
+@functools.cache
 def _environment(*, escapes: bool) -> ImmutableSandboxedEnvironment:
     environment = ImmutableSandboxedEnvironment(
         autoescape=escapes,
@@ -68,7 +69,7 @@ def _environment(*, escapes: bool) -> ImmutableSandboxedEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One of the three texts of a template."""
+    """One of the three texts of a template; plain text has nothing to escape from."""
 
     name: str
     source: str
@@ -79,8 +80,6 @@ class JinjaRenderer:
     """Renders untrusted templates; compiled ones are kept."""
 
     def __init__(self) -> None:
-        self._plain = _environment(escapes=False)  # plain text: there is nothing to escape from
-        self._html = _environment(escapes=True)
         self._frame = files("notification").joinpath("templates", "frame.html").read_text(encoding="utf-8")
         self._compiled = functools.lru_cache(maxsize=512)(self._compile)
 
@@ -88,7 +87,9 @@ class JinjaRenderer:
         fields = [
             FieldError(f"/body/{part.name}", f"line {line}: {problem}", "template_error")
             for part in _parts(source)
-            for line, problem in self._problems(part, {*known, *(() if part.name == "subject" else secret)})
+            for line, problem in _problems(
+                part, frozenset(known if part.name == "subject" else (*known, *secret))
+            )
         ]
         if fields:
             raise _invalid(fields)
@@ -126,24 +127,10 @@ class JinjaRenderer:
             raise _invalid([FieldError(f"/body/{part.name}", *_described(error))]) from error
 
     def _compile(self, part: _Part) -> Callable[..., Iterator[str]]:
-        problems = list(self._problems(part, None))
-        if problems:
+        if problems := _problems(part, None):
             line, problem = problems[0]
             raise TemplateSyntaxError(problem, line)
-        return (self._html if part.escapes else self._plain).from_string(part.source).generate
-
-    def _problems(self, part: _Part, known: Collection[str] | None) -> Iterator[Problem]:
-        try:
-            tree = (self._html if part.escapes else self._plain).parse(part.source)
-            found = [*_forbidden(tree), *(() if known is None else _unknown_names(tree, known))]
-        except TemplateSyntaxError as error:
-            yield error.lineno, error.message or "is no template"
-        except ValueError as error:  # a number that Python does not want to read
-            yield 1, str(error)
-        except RecursionError:  # of the parser
-            yield 1, _TOO_DEEP
-        else:
-            yield from found
+        return _environment(escapes=part.escapes).from_string(part.source).generate
 
 
 def _parts(source: TemplateSource) -> Iterator[_Part]:
@@ -154,6 +141,20 @@ def _parts(source: TemplateSource) -> Iterator[_Part]:
 
 
 _TOO_DEEP: Final = "it is nested too deeply"
+
+
+@functools.lru_cache(maxsize=256)
+def _problems(part: _Part, known: frozenset[str] | None) -> tuple[Problem, ...]:
+    """Return what is wrong with a text; remembered, since each application judges its modules' templates at start."""
+    try:
+        tree = _environment(escapes=part.escapes).parse(part.source)
+        return (*_forbidden(tree), *(() if known is None else _unknown_names(tree, known)))
+    except TemplateSyntaxError as error:
+        return ((error.lineno, error.message or "is no template"),)
+    except ValueError as error:  # a number that Python does not want to read
+        return ((1, str(error)),)
+    except RecursionError:  # of the parser
+        return ((1, _TOO_DEEP),)
 
 
 def _walk(node: nodes.Node, depth: int = 0) -> Iterator[nodes.Node]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import hmac
 import os
 import sys
@@ -109,11 +110,16 @@ async def bcrypt_hasher(
 
 
 def password_policy() -> PasswordPolicy:
-    """Read the list of common passwords that comes with the package."""
+    """Return the policy with the list of common passwords that comes with the package."""
+    return PasswordPolicy(_common_passwords())
+
+
+@functools.cache
+def _common_passwords() -> frozenset[str]:
     text = (
         resources.files("user_management.infrastructure").joinpath("common_passwords.txt").read_text("utf-8")
     )
-    return PasswordPolicy(frozenset(line for line in text.splitlines() if not line.startswith("#")))
+    return frozenset(line for line in text.splitlines() if not line.startswith("#"))
 
 
 def _step_back() -> None:
