@@ -51,7 +51,7 @@ def surface(
 
 
 def _tell(name: str, file: Path, now: Surface, problems: list[str], *, is_current: bool, check: bool) -> None:
-    counts = ", ".join(f"{len(things)} {kind}" for kind, things in now["stable"].get(name, {}).items())
+    counts = ", ".join(f"{kind} {len(things)}" for kind, things in now["stable"].get(name, {}).items())
     if problems:
         typer.secho("This breaks what others build on:", fg="red", err=True)
         for problem in problems:
