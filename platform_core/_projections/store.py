@@ -53,7 +53,8 @@ PREPARE: Final = text(
 
 NEXT: Final = text(
     "SELECT DISTINCT aggregate_id FROM audit.domain_events WHERE name = ANY(:events) AND position <= :target"
-    " AND (CAST(:cursor AS uuid) IS NULL OR aggregate_id > :cursor) ORDER BY aggregate_id LIMIT :count"
+    " AND aggregate_id > COALESCE(CAST(:cursor AS uuid), '00000000-0000-0000-0000-000000000000'::uuid)"
+    " ORDER BY aggregate_id LIMIT :count"
 ).bindparams(
     bindparam("events", type_=ARRAY(Text)),
     bindparam("target", type_=BigInteger),

@@ -87,6 +87,15 @@ def test_renaming_tells_others_both_names() -> None:
     assert user.release_events() == [UserRenamed(user_id=user.id, username="eve2", full_name="Eve")]
 
 
+def test_a_name_of_before_a_stricter_rule_does_not_stand_in_the_way_of_another_username() -> None:
+    user = a_user()
+    user.full_name = "Eve\u202e"  # stored when it was still allowed
+
+    user.rename(username="eve2", full_name=user.full_name, now=NOW)
+
+    assert (user.username, user.full_name) == ("eve2", "Eve\u202e")
+
+
 def test_giving_and_taking_a_role_is_recorded_once() -> None:
     user, role = (
         a_user(),

@@ -139,8 +139,11 @@ class User(Aggregate):
     # ── names and profile
 
     def rename(self, *, username: str, full_name: str | None, now: datetime) -> None:
-        """Give the account another username or full name; nothing happens if both are as before."""
-        username, full_name = check_username(username), _check_full_name(full_name)
+        """Give the account another username or full name; what stays is not judged by rules that came later."""
+        if username != self.username:
+            username = check_username(username)
+        if full_name != self.full_name:
+            full_name = _check_full_name(full_name)
         if (username, full_name) == (self.username, self.full_name):
             return
         self.username, self.full_name = username, full_name
