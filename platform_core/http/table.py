@@ -80,8 +80,9 @@ class RouteTable(BaseRoute):
         is_served = isinstance(chosen, BoundRoute) and not (self._off and chosen.module in self._off)
         if is_served and not (self._unavailable and self._down(_path(scope))):
             if scope["method"] == "HEAD":
-                scope["method"] = "GET"
                 exchange_of(scope).is_head = True
+                # a copy: the server goes by its own, and expects the bytes of what it takes for a GET
+                scope = {**scope, "method": "GET"}
             await chosen.app(scope, receive, send)
             return
         await self._gatekeeper.charge_stray(exchange_of(scope))

@@ -12,6 +12,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from platform_core._http_server import HttpServer, bind
 from platform_core.errors import NotFound
 from platform_core.http import Content, Incoming, Router, download, form_body
 from platform_core.http.assembly import HttpParts, ModuleRoutes, build_app
@@ -259,6 +260,29 @@ async def test_head_tells_everything_but_the_bytes(stored: httpx2.AsyncClient) -
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-length"] == str(len(DATA))
     assert answer.headers["accept-ranges"] == "bytes"
+
+
+@pytest.mark.parametrize(("path", "status"), [("/things", b"200"), ("/nowhere", b"404")])
+async def test_a_connection_goes_on_behind_an_answer_without_its_bytes(
+    rig, stored: httpx2.AsyncClient, path: str, status: bytes
+) -> None:
+    """Over the server that ships: it counts the bytes of an answer, and has to know that these will not come."""
+    listener = bind("127.0.0.1", 0)
+    server = HttpServer(rig.app, listener)
+    running = asyncio.create_task(server.run_until_told())
+    reader, writer = await asyncio.open_connection(*listener.getsockname())
+    try:
+        for method, ending in (("HEAD", ""), ("GET", "Connection: close\r\n")):
+            writer.write(f"{method} /api/v1{path} HTTP/1.1\r\nHost: shop.test\r\n{ending}\r\n".encode())
+        async with asyncio.timeout(10):
+            head, whole, body = (await reader.read()).split(b"\r\n\r\n", 2)
+        assert head.startswith(b"HTTP/1.1 " + status)
+        assert whole.startswith(b"HTTP/1.1 " + status)
+        assert body
+    finally:
+        writer.close()
+        server.stop()
+        await running
 
 
 @pytest.mark.parametrize(
