@@ -81,6 +81,17 @@ async def test_a_file_in_parts_is_the_same_file(p: RunningPlatform, eve: Account
     assert (known["offset"], known["file_id"]) == (len(DATA), file["id"])
 
 
+async def test_an_upload_whose_folder_is_gone_by_its_end_lies_in_the_root(eve: Account) -> None:
+    """Nobody could find it in a folder that nobody can open."""
+    folder = (await eve.client.post("/api/v1/folders", json={"name": "films"})).json()
+    url = await begin(eve, len(DATA), folder_id=folder["id"])
+    await send(eve, url, 0, DATA[:1000])
+    assert (await eve.client.delete(f"/api/v1/folders/{folder['id']}")).status_code == 204
+    answer = await send(eve, url, 1000, DATA[1000:])
+    assert answer.status_code == 204, answer.text
+    assert (await eve.client.get(answer.headers["content-location"])).json()["folder_id"] is None
+
+
 async def test_a_photo_in_one_part_gets_its_thumbnail(p: RunningPlatform, eve: Account) -> None:
     photo = picture()
     url = await begin(eve, len(photo), "photo.jpg")

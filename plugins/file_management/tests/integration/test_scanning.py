@@ -11,7 +11,7 @@ import pytest
 
 from file_management import FileRejected
 from file_management.infrastructure.signatures import SignatureScanner
-from file_management.testing import upload
+from file_management.testing import picture, upload
 from platform_core.testing import PlatformFactory, RunningPlatform
 from user_management.testing import Account, essentials, sign_up
 
@@ -123,6 +123,20 @@ async def test_row_60_programs_and_what_pretends_to_be_a_picture_are_415(
     problem = await refused(eve, name, content)
     assert (problem["status"], problem["type"]) == (415, "/problems/type-not-allowed")
     assert await nothing_is_kept(p)
+
+
+async def test_row_62_what_was_taken_gets_no_name_under_which_it_would_not_have_been(eve: Account) -> None:
+    file = await upload(eve.client, "notes.txt", b"@echo off\r\n")
+    path = f"{API}/{file['id']}"
+    for name in ("notes.bat", "notes.EXE", "notes.png"):
+        answer = await eve.client.patch(path, json={"name": name})
+        assert (answer.status_code, answer.json()["type"]) == (415, "/problems/type-not-allowed"), name
+    assert (await eve.client.patch(path, json={"name": "notes.md"})).status_code == 200
+
+    await eve.client.post(f"{path}/versions", files={"file": ("a", picture())})
+    assert (await eve.client.patch(path, json={"name": "photo.jpg"})).status_code == 200
+    restored = await eve.client.post(f"{path}/versions/1/restore")
+    assert (restored.status_code, restored.json()["type"]) == (415, "/problems/type-not-allowed")
 
 
 async def test_a_deployer_says_which_types_are_taken(platform: PlatformFactory) -> None:

@@ -14,7 +14,7 @@ from file_management.application.intake import Intake, Rejected, view
 from file_management.application.ports import FileRepository, FolderRepository, Usage
 from file_management.application.tasks import DiscardObjects
 from file_management.contracts import FileId, FileView, FolderId
-from file_management.domain import Blob, File, FolderNotFound, VersionNotFound, file_name
+from file_management.domain import Blob, File, VersionNotFound, file_name
 from file_management.settings import FileManagementSettings
 from platform_core.domain import Command, Refused, body, new_id
 from platform_core.ports import Clock, Draft, Jobs
@@ -168,6 +168,7 @@ async def restore_version(
     version = await files.version(file.id, command.number)
     if not version.blob.is_clean:
         raise VersionNotFound
+    intake.require_fitting(file.name, version.blob.content_type)
     await _replace(file, version.blob, files, intake, principal, clock, jobs)
     return view(file)
 
@@ -212,7 +213,7 @@ class UpdateFile(Command[FileView]):
 
 
 async def update_file(
-    command: UpdateFile, access: Access, folders: FolderRepository, clock: Clock
+    command: UpdateFile, access: Access, folders: FolderRepository, intake: Intake, clock: Clock
 ) -> FileView:
     """Whoever may write may rename; where it lies in the owner's tree is the owner's business."""
     changes, now = command.changes, clock.now()
@@ -224,7 +225,10 @@ async def update_file(
     else:
         file = await access.to_write(command.file_id)
     if "name" in changes:
-        file.rename(file_name(changes["name"]), now)
+        name = file_name(changes["name"])
+        if name != file.name:
+            intake.require_fitting(name, file.content_type)
+        file.rename(name, now)
     return view(file)
 
 
@@ -254,9 +258,6 @@ async def restore_file(
     file, now = await access.as_owner(command.file_id, with_deleted=True), clock.now()
     if file.deleted_at is not None:
         file.restore(now)
-        if file.folder_id is not None:
-            try:
-                await folders.get_own(file.folder_id, file.uploaded_by)
-            except FolderNotFound:
-                file.move(None, now)
+        if file.folder_id is not None and not await folders.is_own(file.folder_id, file.uploaded_by):
+            file.move(None, now)
     return view(file)

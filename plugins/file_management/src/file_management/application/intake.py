@@ -67,13 +67,22 @@ class Intake:
         is_clean = await self._scan(content)
         content_type = self.types.sniff(content.head, name)
         try:
-            TypePolicy(self.settings.allowed_types, self.settings.refused_types).check(content_type, name)
+            self._policy.check(content_type, name)
         except TypeNotAllowed as refusal:
             raise Rejected(refusal, "type_not_allowed", content_type) from None
         # a command that is run again, because somebody was faster, finds its content kept
         key = content.kept_as or object_key("objects", new_id(), self.clock.now())
         await content.keep(key)
         return Blob(key, content.size_bytes, content_type, content.sha256, is_clean)
+
+    def require_fitting(self, name: str, content_type: str) -> None:
+        """
+        Insist that content which was taken may go by another name: a program is one by either.
+
+        Raises:
+            TypeNotAllowed: under that name it would not have been taken.
+        """
+        self._policy.check(self.types.by_name(name) or content_type, name)
 
     def rejected(self, rejection: Rejected, *, name: str, owner_id: UUID) -> None:
         """Tell that something was not taken that was to be a new file."""
@@ -98,6 +107,10 @@ class Intake:
             self.jobs.later(ScanFile(file_id=file.id, file_version=file.file_version))
         elif file.status == PROCESSING:
             self.jobs.later(ProcessFile(file_id=file.id, file_version=file.file_version))
+
+    @property
+    def _policy(self) -> TypePolicy:
+        return TypePolicy(self.settings.allowed_types, self.settings.refused_types)
 
     async def _scan(self, content: Draft) -> bool:
         try:

@@ -109,6 +109,10 @@ class FolderRepository(Protocol):
         """Load one of somebody's; raises `FolderNotFound`."""
         ...
 
+    async def is_own(self, folder_id: UUID, owner_id: UUID) -> bool:
+        """Tell whether somebody has this folder."""
+        ...
+
     async def find_in_root(self, owner_id: UUID, name: str) -> Folder | None:
         """Load somebody's folder of this name that lies in no other."""
         ...
@@ -160,7 +164,11 @@ class Types(Protocol):
     """Tells what content is."""
 
     def sniff(self, head: bytes, name: str) -> str:
-        """Return the media type of content that begins with `head`; the name decides only between kinds of text."""
+        """Return the media type of content that begins with `head`, under this name."""
+        ...
+
+    def by_name(self, name: str) -> str | None:
+        """Return the type that a name makes of whatever is in it; None where the content decides."""
         ...
 
 

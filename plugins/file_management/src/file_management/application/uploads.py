@@ -123,6 +123,7 @@ class ContinueUpload(Command[UploadView]):
 async def continue_upload(
     command: ContinueUpload,
     uploads: UploadRepository,
+    folders: FolderRepository,
     drawer: Drawer,
     storage: Storage,
     settings: FileManagementSettings,
@@ -142,7 +143,7 @@ async def continue_upload(
             return view(upload)  # half a part has another checksum: nothing of it counts
         await _verify(content, command.checksum)
     if content.size_bytes == upload.length:
-        return await _finished(upload, content, drawer, jobs, now)
+        return await _finished(upload, content, folders, drawer, jobs, now)
     if content.size_bytes:
         await content.keep(content.kept_as or object_key("parts", upload.id, now))
         assert content.kept_as is not None  # noqa: S101  # just kept
@@ -155,7 +156,7 @@ async def continue_upload(
             async for piece in storage.read(str(key), stop=int(size)):
                 await whole.write(piece)
         await whole.finish()
-        return await _finished(upload, whole, drawer, jobs, now)
+        return await _finished(upload, whole, folders, drawer, jobs, now)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +188,11 @@ def view(upload: Upload) -> UploadView:
 
 
 async def _finished(
-    upload: Upload, content: Draft, drawer: Drawer, jobs: Jobs, now: datetime
+    upload: Upload, content: Draft, folders: FolderRepository, drawer: Drawer, jobs: Jobs, now: datetime
 ) -> UploadView | Refused:
+    """When its folder is gone meanwhile the file lies in the root, as one that is restored."""
+    if upload.folder_id is not None and not await folders.is_own(upload.folder_id, upload.owner_id):
+        upload.move_to_root()
     try:
         keys = await _finish(upload, content, drawer, now)
     except Rejected as rejection:

@@ -87,6 +87,10 @@ class Upload(Aggregate):
         self.expires_at = now + keep_for
         self.touch(now)
 
+    def move_to_root(self) -> None:
+        """Forget the folder: it is gone."""
+        self.folder_id = None
+
     def complete(self, file_id: UUID, now: datetime) -> list[str]:
         """Note what became of it; returns keys of the parts, which nobody needs any more."""
         keys = self.keys

@@ -215,6 +215,9 @@ class SqlFolderRepository(Repository[Folder]):
             raise FolderNotFound
         return folder
 
+    async def is_own(self, folder_id: UUID, owner_id: UUID) -> bool:
+        return await self.find(folders.c.id == folder_id, folders.c.owner_id == owner_id) is not None
+
     async def find_in_root(self, owner_id: UUID, name: str) -> Folder | None:
         return await self.find(
             folders.c.owner_id == owner_id, folders.c.parent_id.is_(None), folders.c.name == name

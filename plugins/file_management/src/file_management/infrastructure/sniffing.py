@@ -75,12 +75,17 @@ class Signatures:
         for signature, kind in _PROGRAMS:
             if head.startswith(signature):
                 return kind
-        if name.rpartition(".")[2].lower() in _SCRIPT_NAMES:
-            return "executable/by-name"
+        named = self.by_name(name)
+        if named is not None:
+            return named
         known = filetype.guess_mime(head) if head else None
         if known is not None:
             return str(known)
         return _text(head, name) if _is_text(head) else OCTETS
+
+    def by_name(self, name: str) -> str | None:
+        """Return what operating systems take a file of this name for, whatever is in it."""
+        return "executable/by-name" if name.rpartition(".")[2].lower() in _SCRIPT_NAMES else None
 
 
 def _text(head: bytes, name: str) -> str:

@@ -143,7 +143,7 @@ async def get_file(file_id: UUID, ask: Ask) -> FileView:
 @router.patch(
     "/files/{file_id}",
     visible=file_is_there,
-    raises=(FileNotFound, FolderNotFound, FileNameTaken, ReadOnly, OwnersOnly, InvalidInput),
+    raises=(FileNotFound, FolderNotFound, FileNameTaken, ReadOnly, OwnersOnly, TypeNotAllowed, InvalidInput),
     summary="Call a file something else, or put it elsewhere",
 )
 async def update_file(file_id: UUID, changes: FileChanges, execute: Execute) -> FileView:

@@ -10,7 +10,13 @@ from fastapi import Path, Response
 from file_management.application.files import AddVersion, RestoreVersion
 from file_management.application.queries import GetUploadAllowance, ListVersions, OpenFile
 from file_management.contracts import FileView, VersionView
-from file_management.domain import FileNotFound, FileQuarantined, ReadOnly, VersionNotFound
+from file_management.domain import (
+    FileNotFound,
+    FileQuarantined,
+    ReadOnly,
+    TypeNotAllowed,
+    VersionNotFound,
+)
 from file_management.presentation.files import BYTES, INTAKE, WAITS, accepted, answered
 from platform_core.domain import Page
 from platform_core.http import Ask, Execute, Incoming, PageParams, Router, form_body
@@ -57,7 +63,7 @@ async def get_version_content(file_id: UUID, number: Number, ask: Ask) -> Respon
 @router.post(
     "/files/{file_id}/versions/{number}/restore",
     status_code=200,
-    raises=(FileNotFound, VersionNotFound, ReadOnly),
+    raises=(FileNotFound, VersionNotFound, ReadOnly, TypeNotAllowed),
     summary="Make an earlier content the present one, as a new version",
 )
 async def restore_version(file_id: UUID, number: Number, execute: Execute) -> FileView:
