@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -92,6 +92,10 @@ class Plugin:
     @property
     def is_required(self) -> bool:
         return self.manifest.boot == "required"
+
+    def status_where(self, off: Collection[str]) -> str:
+        """Return `disabled` instead of `active` for what is among those that somebody has switched off."""
+        return "disabled" if self.error is None and self.name in off else self.status
 
     @property
     def status(self) -> str:

@@ -179,7 +179,7 @@ class Kernel:
             ModuleView(
                 name=plugin.name,
                 version=plugin.version,
-                status=plugin.status if plugin.error or plugin.name not in self.switches.off else "disabled",
+                status=plugin.status_where(self.switches.off),
                 boot=plugin.manifest.boot,
                 schema=plugin.name,
                 requires=list(plugin.requires),

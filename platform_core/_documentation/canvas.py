@@ -242,7 +242,8 @@ def handbook_of(kernel: Kernel) -> Handbook:
         for route in _routes(declared):
             askers.setdefault(route.access, []).append(f"{route.method} {route.path}")
     canvases = [_canvas(kernel, plugin, hooks, handlers, askers) for plugin in kernel.plugins]
-    return Handbook(version=__version__, modules=canvases, hooks=hooks, graph=graph_of(kernel.plugins))
+    graph = graph_of(kernel.plugins, kernel.switches.off)
+    return Handbook(version=__version__, modules=canvases, hooks=hooks, graph=graph)
 
 
 def _canvas(
@@ -260,7 +261,7 @@ def _canvas(
         title=manifest.title,
         version=plugin.version,
         distribution=plugin.distribution,
-        status=plugin.status,
+        status=plugin.status_where(kernel.switches.off),
         boot=manifest.boot,
         purpose=_summary_of(plugin.distribution),
         error=str(plugin.error) if plugin.error else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -53,12 +53,13 @@ class Graph:
     edges: Sequence[Edge]
 
 
-def graph_of(plugins: Sequence[Plugin]) -> Graph:
+def graph_of(plugins: Sequence[Plugin], off: Collection[str] = ()) -> Graph:
     """
     Return the graph of a set of modules, without the kernel.
 
     Args:
         plugins: in dependency order; a neighbour that is not among them has no edge.
+        off: those that somebody has switched off.
     """
     shown = [plugin for plugin in plugins if plugin.name != KERNEL]
     names = {plugin.name for plugin in shown}
@@ -69,7 +70,8 @@ def graph_of(plugins: Sequence[Plugin]) -> Graph:
         # a circle is an error of its own, and its members stand where they are met
         ranks[plugin.name] = max((ranks[name] + 1 for name in below if name in ranks), default=0)
     nodes = [
-        Node(p.name, p.manifest.title, p.version, p.status, p.manifest.boot, ranks[p.name]) for p in shown
+        Node(p.name, p.manifest.title, p.version, p.status_where(off), p.manifest.boot, ranks[p.name])
+        for p in shown
     ]
     return Graph(nodes, edges)
 

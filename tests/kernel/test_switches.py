@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ledger.application import Deposit, OpenAccount
 
+from platform_core._documentation import handbook_of
 from platform_core._health import Health
 from platform_core._module_operations import (
     DisableModule,
@@ -135,8 +136,9 @@ async def test_who_switched_what_and_why_is_kept(p: RunningPlatform) -> None:
     before, after = line["changes"]["module_switches"]["off"]
     assert before == {}
     assert (after["ledger"]["reason"], after["ledger"]["answer"]) == ("the gateway is down", 503)
-    [module] = [module for module in p.kernel.modules() if module.name == "ledger"]
-    assert module.status == "disabled"
+    handbook = handbook_of(p.kernel)
+    for told in (p.kernel.modules(), handbook.modules, handbook.graph.nodes):
+        assert {one.name: one.status for one in told}["ledger"] == "disabled"
 
 
 async def test_a_process_that_starts_knows_and_one_that_was_cut_off_learns(p: RunningPlatform) -> None:

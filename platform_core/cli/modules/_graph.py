@@ -9,6 +9,7 @@ import typer
 
 from platform_core.cli._output import console, print_json
 from platform_core.cli._session import assembled_environment, load_kernel
+from platform_core.cli.modules._look import ask_database
 
 if TYPE_CHECKING:
     from platform_core._modules.graph import Graph
@@ -29,11 +30,13 @@ def graph(
         typer.Option("--format", help="A tree for the terminal, Mermaid, a picture, or JSON for scripts."),
     ] = GraphFormat.TREE,
 ) -> None:
-    """Draw who needs whom, who asks whom, and whose events go where."""
+    """Draw who needs whom, who asks whom, and whose events go where; a database that answers says who is off."""
     from platform_core._modules.graph import graph_of, mermaid
     from platform_core._modules.svg import svg
 
-    drawn = graph_of(load_kernel(assembled_environment()).plugins)
+    kernel = load_kernel(assembled_environment())
+    ask_database(kernel)
+    drawn = graph_of(kernel.plugins, kernel.switches.off)
     if form is GraphFormat.TREE:
         _print_tree(drawn)
     elif form is GraphFormat.JSON:
@@ -49,7 +52,8 @@ def _print_tree(graph: Graph) -> None:
     tree = Tree("platform", guide_style="dim")
     for node in graph.nodes:
         name = Text(node.name, style="red" if node.status == "failed" else "bold")
-        branch = tree.add(Text.assemble(name, (f" {node.version} · {node.boot}", "dim")))
+        status = "" if node.status == "active" else f" · {node.status}"
+        branch = tree.add(Text.assemble(name, (f" {node.version} · {node.boot}{status}", "dim")))
         targets: dict[str, list[str]] = {}
         for edge in graph.edges:
             if edge.source == node.name:

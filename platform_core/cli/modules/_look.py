@@ -21,7 +21,7 @@ _PATIENCE_SECONDS = 2
 def list_modules(json: AsJson = False) -> None:
     """List the installed modules; a failed one with its cause, and those that this database does not know yet."""
     kernel = load_kernel(assembled_environment())
-    _ask_database(kernel)
+    ask_database(kernel)
     modules = kernel.modules()
     if json:
         print_json(modules)
@@ -42,7 +42,7 @@ def show(name: Annotated[str, typer.Argument(help="The module's name.")], json: 
     from platform_core._documentation import handbook_of
 
     kernel = load_kernel(assembled_environment())
-    _ask_database(kernel)
+    ask_database(kernel)
     module = next((module for module in kernel.modules() if module.name == name), None)
     if module is None:
         known = ", ".join(plugin.name for plugin in kernel.plugins)
@@ -63,7 +63,7 @@ def show(name: Annotated[str, typer.Argument(help="The module's name.")], json: 
             typer.echo(f"  {line}")
 
 
-def _ask_database(kernel: Kernel) -> None:
+def ask_database(kernel: Kernel) -> None:
     """What is installed needs no database; one that answers is asked what it has seen of it, and what is off."""
     import psycopg
 
