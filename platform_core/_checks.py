@@ -203,7 +203,10 @@ class Checks:
                 else []
             )
             if foreign and plugin.name != KERNEL:
-                problem = f"its metadata has tables outside its schema: {', '.join(foreign)}"
+                schemas = {name.partition(".")[0] for name in foreign}
+                owners = sorted(schemas & {KERNEL, *(other.name for other in self._hooks.claimants)})
+                whose = f", which belongs to {' and '.join(owners)}" if owners else ""
+                problem = f"its metadata has tables outside its schema: {', '.join(foreign)}{whose}"
                 self._fail(
                     plugin, NameCollision(plugin.name, problem, f'use module_metadata("{plugin.name}")')
                 )

@@ -51,7 +51,7 @@ SPY: Final = {
         "it imports platform_core._pools, the kernel's own",
     ),
     "migrations": ("spy.left_behind is still there", "times"),
-    "residue": ("function spy_peek()",),
+    "residue": ("role ", "_peeks: it is left in the database"),
     "problems": (
         "GET /api/v1/spy/users: it answers 500",
         "permission denied",

@@ -7,6 +7,7 @@ noticeable part of a second, so only what really migrates does.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import threading
@@ -20,6 +21,7 @@ from alembic.runtime.migration import RevisionStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from platform_core._migrations.boundary import kept_inside
 from platform_core._migrations.revisions import ModuleMigrations, Revision, alembic_directory
 
 VERSION_TABLE: Final = "alembic_version"
@@ -149,14 +151,21 @@ def _recorded(
 
     @functools.wraps(migrate)
     def recorded(**_: Any) -> None:
-        starting(revision)
-        began = time.monotonic()
-        migrate()
-        duration_ms = round((time.monotonic() - began) * 1000)
+        with _boundary(context, module):
+            starting(revision)
+            began = time.monotonic()
+            migrate()
+            duration_ms = round((time.monotonic() - began) * 1000)
         context.execute(_ledger(module.name, revision, duration_ms, upgrade))
         finished(revision, duration_ms)
 
     return recorded
+
+
+def _boundary(context: MigrationContext, module: ModuleMigrations) -> contextlib.AbstractContextManager[None]:
+    if context.as_sql or context.connection is None:  # written, not run
+        return contextlib.nullcontext()
+    return kept_inside(context.connection, module.name, module.schemas)
 
 
 def _ledger(module: str, revision: Revision, duration_ms: int, upgrade: bool) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PLACES = {place: f"tests/{place}" for place in ("cli", "faults", "kernel", "migration")}
 PLACES |= {"accept": "tests/acceptance", "tools": "tools"}
-GATES = {"check", "start", "runtime", "database", "conformance"}
+GATES = {"check", "upgrade", "start", "runtime", "database", "conformance"}
 EACH = {
     "reads another module's table": {"database", "conformance"},
     "imports another module's internals": {"check", "conformance"},
@@ -17,6 +17,7 @@ EACH = {
     "claims another's permission": {"check", "start"},
     "claims another's table": {"check", "start", "database"},
     "claims another's hook": {"start"},
+    "reaches outside its schema in a revision": {"upgrade"},
     "hangs": {"check", "start", "runtime", "conformance"},
     "raises": {"check", "start", "runtime", "conformance"},
     "leaks a connection": {"runtime", "conformance"},

@@ -98,7 +98,7 @@ THEFTS = {
         "from pathlib import Path\nimport sqlalchemy as sa\nMINE = sa.MetaData()\n"
         "sa.Table('gold', MINE, sa.Column('id', sa.Uuid, primary_key=True), schema='victim')\n"
         "@hookimpl\ndef register_migrations():\n    return Migrations(Path(__file__).parent, MINE)",
-        "its metadata has tables outside its schema: victim.gold",
+        "its metadata has tables outside its schema: victim.gold, which belongs to victim",
     ),
     "a hook": (
         PUBLISHES.format(name="a_thief"),

@@ -31,13 +31,14 @@ class Throwaway:
 
     Attributes:
         metadata: one table, `things`, unless the test adds more.
+        count: of its revisions.
     """
 
     def __init__(self, directory: Path, name: str, requires: Sequence[str], links: Sequence[Link]) -> None:
         self.name, self.directory, self.requires, self.links = name, directory, requires, links
         self.version = "1.0"
         self.metadata = module_metadata(name)
-        self._count = 0
+        self.count = 0
         directory.mkdir(parents=True)
 
     @property
@@ -69,13 +70,13 @@ class Throwaway:
 
     def revision(self, what: str, up: str = "pass", down: str = "pass", *, phase: str = "expand") -> Path:
         """Write the next revision: what its name says, and the bodies of its two functions."""
-        self._count += 1
-        before = f"{self.name}_{self._count - 1:04d}" if self._count > 1 else None
-        path = self.directory / f"20260101_{self._count:04d}_{self.name}_{what}.py"
+        self.count += 1
+        before = f"{self.name}_{self.count - 1:04d}" if self.count > 1 else None
+        path = self.directory / f"20260101_{self.count:04d}_{self.name}_{what}.py"
         path.write_text(
             f'"""\n{what}\n"""\nfrom pathlib import Path\nimport sqlalchemy as sa\nfrom alembic import op\n'
             "from platform_core import migrations as safe\n"
-            f"revision = '{self.name}_{self._count:04d}'\ndown_revision = {before!r}\nphase = {phase!r}\n\n\n"
+            f"revision = '{self.name}_{self.count:04d}'\ndown_revision = {before!r}\nphase = {phase!r}\n\n\n"
             f"def upgrade() -> None:\n{_body(up)}\n\ndef downgrade() -> None:\n{_body(down)}",
             encoding="utf-8",
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Column, Integer, Table, Text, Uuid, func, insert, select, text
+from sqlalchemy import Column, Integer, Table, Text, Uuid, func, insert, select
 
 from platform_core._pools import libpq_url
 from platform_core.db import Reads, UnitOfWork, module_metadata
@@ -53,7 +53,3 @@ async def note_elsewhere(event: UserDeleted) -> None:
     url = libpq_url(Path(os.environ["DATABASE_URL_FILE"]).read_text())  # noqa: ASYNC240  # the least of its sins
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
         await connection.execute("INSERT INTO spy.sightings (id, what) VALUES (%s, 'gone')", (new_id(),))
-
-
-def peek() -> Any:
-    return text("SELECT public.spy_peek()")

@@ -18,9 +18,9 @@ def upgrade() -> None:
         schema="spy",
     )
     op.execute("CREATE SEQUENCE spy.left_behind")
-    op.execute("CREATE FUNCTION public.spy_peek() RETURNS integer LANGUAGE sql AS 'SELECT 1'")
+    op.execute("DO $$ BEGIN EXECUTE format('CREATE ROLE %I', current_database() || '_peeks'); END $$")
 
 
 def downgrade() -> None:
-    op.execute("DROP FUNCTION public.spy_peek()")
+    op.execute("DO $$ BEGIN EXECUTE format('DROP ROLE %I', current_database() || '_peeks'); END $$")
     op.drop_table("sightings", schema="spy")
