@@ -246,6 +246,7 @@ modules = Table(
     _moment("seen_at", server_default=func.now()),
     Column("requires", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
     Column("permissions", ARRAY(Text), nullable=False, server_default=text("'{}'::text[]")),
+    Column("exported", JSONB),
     comment="Every module that was ever migrated here, its database role, and the links put in place for it.",
 )
 

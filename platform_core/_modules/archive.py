@@ -21,6 +21,7 @@ import psycopg
 from psycopg import sql
 
 from platform_core._migrations.roles import VERSION_TABLE
+from platform_core._modules import exports
 from platform_core._modules.removal import RemovalPlan, tables
 from platform_core._pools import libpq_url
 from platform_core.errors import OperationError
@@ -37,7 +38,7 @@ def check_target(path: Path) -> None:
 
 def export(url: str, plan: RemovalPlan, path: Path, progress: Callable[[str], None]) -> None:
     """
-    Write everything that a module stores into one file, as it was at one moment.
+    Write everything that a module stores into one file, as it was at one moment, and remember what that was.
 
     Raises:
         OperationError: the file cannot be written.
@@ -46,6 +47,9 @@ def export(url: str, plan: RemovalPlan, path: Path, progress: Callable[[str], No
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         write(connection, plan, path, progress)
+        written = exports.contents(connection, plan.module, tables(connection, plan.module))
+    with psycopg.connect(libpq_url(url)) as connection:
+        exports.remember(connection, plan.module, path, written)
 
 
 def write(

@@ -163,7 +163,7 @@ def purge(
 
     Args:
         last: called with the connection that drops its tables, in that transaction and when nobody can write to them
-            any more; it may be called again, where a lock was missing.
+            any more; what it raises keeps them. It may be called again, where a lock was missing.
         forget: called when they are dropped, for what other modules keep under its names.
 
     Returns: what is left nevertheless, a line each; nothing, as a rule.
@@ -272,6 +272,7 @@ _REGISTRIES: Final[Sequence[LiteralString]] = (
     "DELETE FROM platform.idempotency_keys WHERE module = %(module)s",
     "DELETE FROM platform.seeds WHERE module = %(module)s",
     "DELETE FROM platform.migrations WHERE module = %(module)s",
+    "UPDATE platform.modules SET exported = NULL WHERE name = %(module)s",  # there is nothing left to compare
 )
 
 _TRACES: Final[LiteralString] = """

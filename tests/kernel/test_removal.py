@@ -284,6 +284,29 @@ async def test_what_is_dropped_is_what_was_exported_because_nobody_writes_in_bet
     _is_whole(archive)
 
 
+async def test_a_purge_after_an_export_of_its_own_stops_where_something_was_written_since(
+    p: RunningPlatform, tmp_path: Path
+) -> None:
+    account = await busy(p)
+    with psycopg.connect(p.database_url, autocommit=True) as connection:
+        plan = removal.plan(connection, "ledger", p.kernel.plugins)
+
+    async def end(export: Path | None = None, **options: bool) -> Any:
+        return await asyncio.to_thread(_end, dict(p.environment), plan, export, progress=print, **options)
+
+    await end(tmp_path / "first.zip", purge=False)
+    await p.execute(Deposit(account_id=account.id, amount=4))
+    before = catalogue(p.database_url)
+    with pytest.raises(
+        OperationError, match=r"exported to first.zip at .* accounts \(1 row then, 1 row now\)"
+    ):
+        await end(purge=True)
+    assert catalogue(p.database_url) == before
+    await end(tmp_path / "second.zip", purge=False)
+    assert list(await end(purge=True)) == []
+    assert removal_traces(p) == []
+
+
 async def test_a_purge_whose_end_failed_is_finished_by_the_same_command_and_its_export_stays(
     p: RunningPlatform, command: Remove, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

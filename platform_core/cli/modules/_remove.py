@@ -37,7 +37,12 @@ def remove(
         float, typer.Option(min=0, help="How long to work off what still waits for it.")
     ] = 60,
     discard: Annotated[
-        bool, typer.Option("--discard", help="Give up what still waits for it instead of working it off.")
+        bool,
+        typer.Option(
+            "--discard",
+            help="Give up what still waits for it, and what was written after an export of its own, instead of"
+            " stopping there.",
+        ),
     ] = False,
     json: AsJson = False,
 ) -> None:
@@ -59,7 +64,14 @@ def remove(
         plan.check()
         export = _target(plan, export)
         _take_out(plan, source, drain_seconds=drain_seconds, discard=discard)
-        left = _end(source, plan, export, purge=purge, progress=lambda line: None if json else note(line))
+        left = _end(
+            source,
+            plan,
+            export,
+            purge=purge,
+            discard=discard,
+            progress=lambda line: None if json else note(line),
+        )
     _finish(plan, json=json, done=True, purged=purge, export=export, left=list(left))
     raise typer.Exit(1 if left else 0)
 
@@ -131,23 +143,33 @@ def _end(
     export: Path | None,
     *,
     purge: bool,
+    discard: bool = False,
     progress: Callable[[str], None],
 ) -> Sequence[str]:
     """Export, purge, or both in one transaction, so that what is dropped is what is in the file; tell what is left."""
-    from platform_core._modules import archive, removal
+    from platform_core._modules import archive, exports, removal
     from platform_core.declarations import GoneModule
 
     url, gone = _database_url(source), GoneModule(name=plan.module, permissions=plan.permissions)
 
-    def write(connection: Any) -> None:
+    def compare(connection: Any) -> None:
+        if not discard:
+            exports.check(connection, plan.module, removal.tables(connection, plan.module))
+
+    def write_or_compare(connection: Any) -> None:
         if export is not None:
             archive.write(connection, plan, export, progress)
+        else:
+            compare(connection)
 
     def forget() -> None:
         with_kernel_of(_without(source, plan.module), lambda kernel: kernel.forget(gone))
 
     if purge:
-        return removal.purge(url, plan.module, progress=note, last=write, forget=forget)
+        if export is None:
+            with _connection(url) as connection:
+                compare(connection)  # and again when nobody can write any more, but links are gone by then
+        return removal.purge(url, plan.module, progress=note, last=write_or_compare, forget=forget)
     if export is not None:
         archive.export(url, plan, export, progress)
     return ()
@@ -259,7 +281,9 @@ def _finish(
     typer.echo()
     if not done:
         typer.echo(
-            "Nothing has been done. --yes takes it out and keeps its data; --yes --purge drops them, too."
+            f"Nothing has been done. It stays while {', '.join(plan.dependents)} requires it: take that out first."
+            if plan.dependents
+            else "Nothing has been done. --yes takes it out and keeps its data; --yes --purge drops them, too."
         )
         return
     if export is not None:
