@@ -71,12 +71,14 @@ class Remembered:
     What a database knows of a module that was migrated there.
 
     Attributes:
+        has_rights: whether its role may use its schema; in a database that was restored it may not.
         permissions: None before the kernel's revision that keeps them.
     """
 
     version: str
     role: str | None
     may_take_role: bool
+    has_rights: bool
     links: tuple[Link, ...]
     permissions: frozenset[str] | None
 
@@ -105,12 +107,13 @@ class DatabaseState:
 
 _STATE: Final[LiteralString] = (
     "SELECT 'revision' AS kind, module, revision AS value, phase AS detail, NULL::jsonb AS links, false AS usable,"  # noqa: S608  # constants
-    " NULL::jsonb AS permissions"
+    " false AS has_rights, NULL::jsonb AS permissions"
     " FROM platform.migrations"
     " UNION ALL SELECT 'module', m.name, m.version, m.role, m.links,"
     f" coalesce(pg_has_role(session_user, r.oid, {roles.MAY_TAKE}), false),"
+    " coalesce(has_schema_privilege(r.oid, n.oid, 'USAGE'), false),"
     " to_jsonb(m) -> 'permissions'"  # so that it may be missing: this is asked before the kernel's own revisions
-    " FROM platform.modules m LEFT JOIN pg_roles r ON r.rolname = m.role"
+    " FROM platform.modules m LEFT JOIN pg_roles r ON r.rolname = m.role LEFT JOIN pg_namespace n ON n.nspname = m.name"
 )
 
 
@@ -157,7 +160,7 @@ def state_of(rows: Iterable[Sequence[Any]], modules: Sequence[ModuleMigrations])
     """Turn the rows of the one query into a state; a module whose files are wrong has its `problem` said."""
     applied: dict[str, dict[str, str]] = {}
     remembered: dict[str, Remembered] = {}
-    for kind, module, value, detail, links, usable, permissions in rows:
+    for kind, module, value, detail, links, usable, has_rights, permissions in rows:
         if kind == "revision":
             applied.setdefault(module, {})[value] = detail
         else:
@@ -165,7 +168,7 @@ def state_of(rows: Iterable[Sequence[Any]], modules: Sequence[ModuleMigrations])
                 Link(x["table"], x["column"], x["target"], x["on_delete"]) for x in links if x["valid"]
             )
             known = None if permissions is None else frozenset(permissions)
-            remembered[module] = Remembered(value, detail, usable, stored, known)
+            remembered[module] = Remembered(value, detail, usable, has_rights, stored, known)
     states = {
         module.name: _state(module, applied.get(module.name, {}), is_new=module.name not in remembered)
         for module in modules

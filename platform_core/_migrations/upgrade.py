@@ -91,7 +91,7 @@ def _is_done(state: DatabaseState, wanted: Goal, roles: bool) -> bool:
             return False
         if {*remembered.links} != {link for link in module.links if _target(link) in state.remembered}:
             return False
-        if roles and (not state.roles or module.name not in state.roles):
+        if roles and (not state.roles or module.name not in state.roles or not remembered.has_rights):
             return False
     return True
 

@@ -68,8 +68,6 @@ async def test_a_backup_is_restored_under_another_name_and_serves(
         await server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         restore = ["--no-owner", "--no-privileges", "--exit-on-error", f"--dbname={after}", dump]
         await asyncio.to_thread(program, "pg_restore", *restore)
-        forget = "UPDATE platform.modules SET role = NULL"
-        await asyncio.to_thread(program, "psql", f"--dbname={after}", f"--command={forget}")
         environment = {**p.environment, "DATABASE_URL": after, "DATABASE_URL_FILE": ""}
         try:
             await asyncio.to_thread(platform_command, environment, "db", "upgrade")
