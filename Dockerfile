@@ -53,7 +53,12 @@ RUN --mount=type=cache,target=/root/.cache/pip \
             echo "platform-plugin-${name//_/-} @ file:///source/plugins/$name" >> /opt/checkout.txt; \
             [ -n "${MODULES}" ] || wanted+=("platform-plugin-${name//_/-}"); \
         done; \
-        IFS=, read -ra named <<< "${MODULES//_/-}"; \
+        here=(plugins/*/); MODULES=${MODULES// /}; IFS=, read -ra named <<< "${MODULES//-/_}"; \
+        for name in "${named[@]}"; do \
+            [ -d "plugins/$name" ] || { echo "MODULES: there is no plugins/$name here, only ${here[*]};" \
+                "what comes from elsewhere is named by MODULES_FILE or REQUIREMENTS" >&2; exit 1; }; \
+        done; \
+        named=("${named[@]//_/-}"); \
         install --constraint constraints.txt --constraint /opt/checkout.txt \
             "./[$EXTRAS]" "${wanted[@]}" "${named[@]/#/platform-plugin-}"; \
     fi

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -16,9 +16,14 @@ _PATIENCE_SECONDS: Final = 2
 """For a database that is only asked by the way."""
 
 
-def database_findings(url: str, modules: Sequence[ModuleMigrations]) -> list[Finding] | None:
+def database_findings(
+    url: str, modules: Sequence[ModuleMigrations], named: Collection[str] = ()
+) -> list[Finding] | None:
     """
     Return what is pending, what is newer than this build, and whose names are taken.
+
+    Args:
+        named: modules of this set, those included that cannot be loaded and of which no more is known.
 
     Returns: None when the database does not answer.
     """
@@ -27,7 +32,7 @@ def database_findings(url: str, modules: Sequence[ModuleMigrations]) -> list[Fin
             libpq_url(url), autocommit=True, connect_timeout=_PATIENCE_SECONDS
         ) as connection:
             state = read_database_sync(connection, modules)
-            return [*_states(state), *_taken(connection, state), *_left_behind(state)]
+            return [*_states(state), *_taken(connection, state), *_left_behind(state, named)]
     except psycopg.OperationalError:
         return None
 
@@ -70,8 +75,10 @@ def _taken(connection: psycopg.Connection[Any], state: DatabaseState) -> Iterato
         )
 
 
-def _left_behind(state: DatabaseState) -> Iterator[Finding]:
+def _left_behind(state: DatabaseState, named: Collection[str]) -> Iterator[Finding]:
     for name in state.uninstalled:
+        if name in named:
+            continue
         yield Finding(
             Area.DATABASE,
             name,

@@ -129,8 +129,10 @@ def _unfulfilled(asked: Sequence[_Wish], there: Distribution | None) -> Iterator
                 Area.PACKAGES,
                 module,
                 f"needs the Python package {words}, but {there.version} is installed{content}",
-                f"pip install '{name}{_strictest(asked)}', or, where nothing satisfies all of them, another"
-                f" release of {module}",
+                f"take another release of {module}, or where one of {name} suits all:"
+                f" pip install '{name}{_strictest(asked)}'"
+                if others
+                else f"pip install '{name}{_strictest(asked)}'",
             )
 
 
@@ -144,5 +146,7 @@ def _fits(wish: _Wish, there: Distribution | None) -> bool:
 
 
 def _strictest(asked: Sequence[_Wish]) -> str:
-    """Return what all of them together ask for."""
-    return ",".join(sorted({str(part) for wish in asked for part in wish.requirement.specifier}))
+    """Return what all of them together ask for; of several lower bounds the highest."""
+    parts = {part for wish in asked for part in wish.requirement.specifier}
+    floors = sorted((part for part in parts if part.operator == ">="), key=lambda part: Version(part.version))
+    return ",".join(sorted(str(part) for part in parts.difference(floors[:-1])))

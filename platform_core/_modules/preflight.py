@@ -78,4 +78,4 @@ def _ask_database(kernel: Kernel) -> list[Finding] | None:
     url = kernel.settings.database_url.get_secret_value()
     if url.rpartition("/")[2] == NOWHERE:
         return None
-    return database_findings(url, kernel.migrations)
+    return database_findings(url, kernel.migrations, {plugin.name for plugin in kernel.plugins})

@@ -133,6 +133,8 @@ def _setting(
 
 def _value(variable: str, info: Any, values: Mapping[str, str], made: Mapping[str, str]) -> tuple[Any, str]:
     if path := values.get(f"{variable}_FILE"):
+        if variable == "PLATFORM_MODULES" and values.get(variable):  # the one that goes with its file
+            return values[variable], f"environment, chosen of file {path}"
         return "…", f"file {path}"
     if values.get(variable):
         if environment().get(variable):

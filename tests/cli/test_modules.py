@@ -98,6 +98,17 @@ def test_settings_are_shown_with_their_source_and_secrets_masked(cli: CommandLin
         assert SECRET not in outcome.out + outcome.err
 
 
+def test_what_is_chosen_of_a_frozen_set_is_shown_with_both_its_sources(
+    cli: CommandLine, tmp_path: Path
+) -> None:
+    file = tmp_path / "modules.txt"
+    file.write_text("courses==0.1.0\norders==0.1.0\n")
+    narrowed = {"PLATFORM_MODULES_FILE": str(file), "PLATFORM_MODULES": "courses"}
+    shown = cli("config", "show", "--module", "platform", "--json", env=narrowed).json
+    (modules,) = [setting for setting in shown if setting["variable"] == "PLATFORM_MODULES"]
+    assert (modules["value"], modules["source"]) == ("courses", f"environment, chosen of file {file}")
+
+
 def test_dotenv_is_read_in_development_only(cli: CommandLine, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("PLATFORM_LOG_LEVEL=DEBUG\n")
 

@@ -80,6 +80,7 @@ def test_check_tells_every_cause_at_once(cli: CommandLine, tmp_path: Path) -> No
     assert "This set does not start: 3 problems." in outcome.out
     assert {problem["plugin"] for problem in found.json["problems"]} == {"lost", "future", "silent"}
     assert all(problem["hint"] for problem in found.json["problems"])
+    assert "- database      not asked, as the set cannot be put together" in outcome.out
 
 
 def test_check_names_an_optional_module_that_would_be_left_out(cli: CommandLine, tmp_path: Path) -> None:
@@ -107,6 +108,11 @@ def test_python_packages_that_do_not_fit_are_told_with_whom_they_do_fit(
     assert "needs the Python package pydantic <2, but 2." in told["packages", "old"]
     assert "tidy" in told["packages", "old"]  # it can work with the installed one
     assert ("packages", "tidy") not in told
+    hints = {p["plugin"]: p["hint"] for p in outcome.json["problems"]}
+    assert hints["old"].startswith(
+        "take another release of old, or where one of pydantic suits all: pip install 'pydantic<2,<3"
+    )
+    assert hints["old"].count(">=") == 1, "one lower bound, the highest"
 
 
 def test_a_wheel_is_judged_with_what_is_installed_and_leaves_nothing(

@@ -178,7 +178,7 @@ def _report(found: Preflight) -> Iterator[str]:
         elif findings:
             mark, said = typer.style("!", fg="yellow"), ""
         elif area is Area.DATABASE and not found.asked_database:
-            mark, said = "-", "not asked, it does not answer; `platform db current` shows what is pending"
+            mark, said = "-", _not_asked(found)
         else:
             mark, said = typer.style("✓", fg="green"), sound
         yield f"{mark} {typer.style(f'{area:<13}', bold=True)} {said}".rstrip()
@@ -188,6 +188,12 @@ def _report(found: Preflight) -> Iterator[str]:
                 yield typer.style(f"      → {finding.hint}", dim=True)
     yield ""
     yield _summary(found)
+
+
+def _not_asked(found: Preflight) -> str:
+    if not found.modules:
+        return "not asked, as the set cannot be put together"
+    return "not asked, it does not answer; `platform db current` shows what is pending"
 
 
 def _coloured(finding: Finding) -> str:
