@@ -24,6 +24,9 @@ SITE: Final = Path(__file__).resolve().parent.parent / "build" / "docs"
 DRAWS: Final = "@mermaid-js/tiny@11.17.2"
 """Mermaid without its rarer kinds of diagram."""
 
+_SECONDS: Final = 60
+"""Without a network npm would try for minutes."""
+
 _SCRIPT: Final = "assets/javascripts/mermaid.js"
 _DIAGRAM: Final = '<pre class="mermaid">'
 _BASE: Final = re.compile(r'<script id="__config" type="application/json">(.+?)</script>')
@@ -40,7 +43,8 @@ def main() -> int:
     can_draw = fetch(SITE / _SCRIPT)
     drawn = sum(draw(page, can_draw=can_draw) for page in pages)
     print(
-        f"{len(pages)} pages, {drawn} with diagrams" + ("" if can_draw else ", left as text: npm is missing")
+        f"{len(pages)} pages, {drawn} with diagrams"
+        + ("" if can_draw else ", left as text: npm is missing, or did not get it")
     )
     wrong = [f"{page.relative_to(SITE)} loads {found}" for page in pages for found in foreign(page)]
     print("\n".join(wrong), file=sys.stderr)
@@ -53,13 +57,13 @@ def fetch(target: Path) -> bool:
     if npm is None:
         return False
     with tempfile.TemporaryDirectory() as folder:
-        packed = subprocess.run(
-            [npm, "pack", "--silent", DRAWS], cwd=folder, stdout=subprocess.DEVNULL, check=False
-        )
-        archives = list(Path(folder).glob("*.tgz"))
-        if packed.returncode or not archives:
+        command = [npm, "pack", "--silent", DRAWS]
+        try:
+            subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True, timeout=_SECONDS)
+        except subprocess.SubprocessError:
             return False
-        with tarfile.open(archives[0]) as archive:
+        [archive_path] = Path(folder).glob("*.tgz")
+        with tarfile.open(archive_path) as archive:
             archive.extract("package/dist/mermaid.tiny.js", folder, filter="data")
         shutil.copyfile(Path(folder) / "package" / "dist" / "mermaid.tiny.js", target)
     return True
