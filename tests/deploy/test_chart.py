@@ -20,8 +20,9 @@ CHART = REPOSITORY / "helm" / "platform"
 HELMS = [REPOSITORY / "build" / "tools" / name / "helm" for name in ("helm-3", "helm-4")]
 CRDS = REPOSITORY / "build" / "tools" / "crds"
 VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *CHART.glob("values-*.yaml")])
-CUSTOM = {"HTTPRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
+CUSTOM = {"BackendTrafficPolicy", "Gateway", "HTTPRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
 PODS = {"Deployment", "Job", "Pod"}
+LISTS = ("endpoints", "groups", "listeners", "rateLimit", "rules", "triggers")
 
 needs_helm = pytest.mark.skipif(
     not all(helm.is_file() for helm in HELMS),
@@ -361,6 +362,40 @@ def test_the_charts_own_test_may_ask_every_process() -> None:
 
 
 @needs_helm
+def test_a_gateway_of_its_own_ends_tls_and_limits_each_address() -> None:
+    objects = rendered(4, named("gateway"))
+    listeners = {one["name"]: one for one in of(objects, "Gateway")["spec"]["listeners"]}
+    assert listeners["https"]["tls"]["certificateRefs"] == [{"name": "api-tls"}]
+    routes = {o["metadata"]["name"]: o["spec"] for o in objects if o["kind"] == "HTTPRoute"}
+    assert {name: route["parentRefs"] for name, route in routes.items()} == {
+        "demo-platform": [{"name": "demo-platform", "sectionName": "https"}],
+        "demo-platform-https": [{"name": "demo-platform", "sectionName": "http"}],
+    }
+    policy = of(objects, "BackendTrafficPolicy")["spec"]
+    assert policy["targetRefs"][0]["name"] == "demo-platform"
+    everybody = [
+        rule["clientSelectors"][0]["sourceCIDR"]["value"] for rule in policy["rateLimit"]["local"]["rules"]
+    ]
+    assert everybody == ["0.0.0.0/0", "::/0"]
+
+
+@needs_helm
+def test_a_long_migration_does_not_pass_for_a_release_that_failed() -> None:
+    """Red when the Deployment gives up by its default of ten minutes, while its pods still wait as they were told."""
+    objects = rendered(4, named("minimal"), "--set", "migrations.waitSeconds=3600")
+    deadlines = [o["spec"]["progressDeadlineSeconds"] for o in objects if o["kind"] == "Deployment"]
+    assert min(deadlines) > 3600
+
+
+@needs_helm
+def test_a_release_that_is_gone_is_missed_although_another_one_is_seen() -> None:
+    """Red when any process will do: one Prometheus often watches staging and production."""
+    groups = of(rendered(4, named("everything")), "PrometheusRule")["spec"]["groups"]
+    [gone] = [rule["expr"] for group in groups for rule in group["rules"] if rule["alert"] == "PlatformGone"]
+    assert gone == 'absent(platform_build_info{namespace="shop"})'
+
+
+@needs_helm
 def test_workers_follow_the_queue() -> None:
     external = of(rendered(4, named("minimal")), "HorizontalPodAutoscaler", "worker-blue")["spec"]
     assert (external["minReplicas"], external["maxReplicas"]) == (2, 5)
@@ -381,6 +416,8 @@ def test_workers_follow_the_queue() -> None:
         ("storage.url=file:///var/lib/platform/files", "existingClaim"),
         ("release.strategy=blueGreen", "blue"),
         ("ingress.enabled=true", "hosts"),
+        ("gateway.enabled=true,gateway.hostnames={api.example.com}", "parentRefs"),
+        ("gateway.own.className=envoy", "tlsSecret"),
         ("worker.autoscaling.by=magic", "by"),
         ("api.replicas=many", "replicas"),
     ],
@@ -416,10 +453,7 @@ def test_every_custom_resource_is_as_its_own_definition_wants_it() -> None:
         return done.stdout.splitlines()
 
     assert refused(custom) == []
-    wrong = [
-        {**thing, "spec": {**thing["spec"], "endpoints": 3, "rules": 3, "groups": 3, "triggers": 3}}
-        for thing in custom
-    ]
+    wrong = [{**thing, "spec": thing["spec"] | dict.fromkeys(LISTS, 3)} for thing in custom]
     assert len(refused(wrong)) == len(custom), "it would tell"
 
 

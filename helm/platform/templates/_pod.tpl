@@ -164,6 +164,8 @@ spec:
   replicas: {{ .replicas }}
   {{- end }}
   revisionHistoryLimit: 5
+  # longer than pods wait for their tables, or a long migration would pass for a release that failed
+  progressDeadlineSeconds: {{ add $root.Values.migrations.waitSeconds 300 }}
   {{- if eq .component "scheduler" }}
   strategy:
     type: Recreate
