@@ -23,21 +23,27 @@ ARG EXTRAS="otlp,s3"
 ARG MODULES_FILE=""
 # A requirements file of the build context, with hashes; then nothing of this checkout is installed.
 ARG REQUIREMENTS=""
+ARG UV="uv>=0.13,<0.14"
 ARG SBOM_TOOL="cyclonedx-bom>=7.5,<8"
 
+# Only what this file names is asked for; what is fetched once is kept by the builder for the next build.
+ENV UV_NO_CONFIG=1 UV_NO_SOURCES=1 UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON=/opt/platform/bin/python
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 WORKDIR /source
-RUN python3 -m venv /opt/tools && python3 -m venv --without-pip /opt/platform
+RUN --mount=type=cache,target=/root/.cache \
+    python3 -m venv /opt/tools && python3 -m venv --without-pip /opt/platform && \
+    /opt/tools/bin/pip --disable-pip-version-check install --prefix /opt/uv "$UV" && \
+    /opt/uv/bin/uv pip install --python /opt/tools/bin/python "$SBOM_TOOL"
 COPY . .
 # Neighbours that a module needs come along, and from this checkout only: never from an index that has one of that name.
 # Likewise a frozen set, which is whole and has been compared before an index is asked for what it needs besides.
-RUN --mount=type=cache,target=/root/.cache/pip \
-    wanted=(); install() { /opt/tools/bin/pip --python /opt/platform/bin/python --disable-pip-version-check install "$@"; }; \
+RUN --mount=type=cache,target=/root/.cache \
+    install() { /opt/uv/bin/uv pip install "$@"; }; \
     if [ -n "$REQUIREMENTS" ]; then \
         install --require-hashes --requirement "$REQUIREMENTS"; \
     elif [ -n "$MODULES_FILE" ]; then \
         install --constraint constraints.txt "./[$EXTRAS]"; \
-        /opt/tools/bin/pip --disable-pip-version-check wheel --no-deps --wheel-dir /opt/wheels plugins/*/; \
+        for folder in plugins/*/; do /opt/uv/bin/uv build --quiet --wheel --out-dir /opt/wheels "$folder"; done; \
         if [ -d deploy/wheels ]; then find deploy/wheels -name '*.whl' -exec cp -t /opt/wheels {} +; fi; \
         PATH=/opt/tools/bin:$PATH PIP_NO_DEPS=1 \
             /opt/platform/bin/platform modules sync "$MODULES_FILE" --find-links /opt/wheels --no-index; \
@@ -48,40 +54,30 @@ RUN --mount=type=cache,target=/root/.cache/pip \
             > /opt/frozen.txt; \
         install --constraint constraints.txt --requirement /opt/frozen.txt; \
     else \
-        for folder in plugins/*/; do \
-            name=$(basename "$folder"); \
-            echo "platform-plugin-${name//_/-} @ file:///source/plugins/$name" >> /opt/checkout.txt; \
-            [ -n "${MODULES}" ] || wanted+=("platform-plugin-${name//_/-}"); \
-        done; \
-        here=(plugins/*/); MODULES=${MODULES// /}; IFS=, read -ra named <<< "${MODULES//-/_}"; \
+        there=(); for folder in plugins/*/; do there+=("$(basename "$folder")"); done; \
+        IFS=', ' read -ra named <<< "${MODULES//-/_}"; \
         for name in "${named[@]}"; do \
-            [ -d "plugins/$name" ] || { echo "MODULES: there is no plugins/$name here, only ${here[*]};" \
-                "what comes from elsewhere is named by MODULES_FILE or REQUIREMENTS" >&2; exit 1; }; \
+            [ -d "plugins/$name" ] || { echo "MODULES names $name, which is not here. There are: ${there[*]}. What comes from elsewhere is named by MODULES_FILE or REQUIREMENTS." >&2; exit 1; }; \
         done; \
-        named=("${named[@]//_/-}"); \
-        install --constraint constraints.txt --constraint /opt/checkout.txt \
-            "./[$EXTRAS]" "${wanted[@]}" "${named[@]/#/platform-plugin-}"; \
+        if [ "${#named[@]}" = 0 ]; then named=("${there[@]}"); fi; \
+        for name in "${there[@]}"; do echo "platform-plugin-${name//_/-} @ file:///source/plugins/$name"; done > /opt/checkout.txt; \
+        wanted=("${named[@]//_/-}"); \
+        install --constraint constraints.txt --constraint /opt/checkout.txt "./[$EXTRAS]" "${wanted[@]/#/platform-plugin-}"; \
     fi
 # A set that cannot start is not built. Then the list of what is in it, for whoever audits the image.
-RUN --mount=type=cache,target=/root/.cache/pip \
-    if [ -n "$MODULES_FILE" ]; then \
+RUN if [ -n "$MODULES_FILE" ]; then \
         cp "$MODULES_FILE" /opt/platform/modules.txt; export PLATFORM_MODULES_FILE=/opt/platform/modules.txt; \
     fi; \
     PLATFORM_ENV=development /opt/platform/bin/platform modules check; \
-    /opt/tools/bin/pip --disable-pip-version-check install "$SBOM_TOOL"; \
     /opt/tools/bin/cyclonedx-py environment --output-reproducible --of JSON \
         -o /opt/platform/sbom.cdx.json /opt/platform/bin/python
 
 # ── development: the checkout is mounted, what changes is served ─────────────────────────────────
 FROM build AS development
 
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/tools/bin/pip --python /opt/platform/bin/python --disable-pip-version-check install \
-        --constraint constraints.txt watchfiles && \
-    for project in . plugins/*/; do \
-        /opt/tools/bin/pip --python /opt/platform/bin/python --disable-pip-version-check install \
-            --no-deps --editable "$project"; \
-    done && \
+RUN --mount=type=cache,target=/root/.cache \
+    /opt/uv/bin/uv pip install --constraint constraints.txt watchfiles && \
+    for project in . plugins/*/; do /opt/uv/bin/uv pip install --no-deps --editable "$project"; done && \
     useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin platform && \
     install -d -o 10001 -g 10001 /run/platform-secrets /var/lib/platform
 ENV PATH=/opt/platform/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PLATFORM_INTERNAL_PORT=9090

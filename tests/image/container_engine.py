@@ -40,9 +40,8 @@ class Engine:
     def __init__(self) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="platform-image-"))
         (self._home / "containers.conf").write_text(_ENGINE)
-        storage = (
-            f'[storage]\ndriver = "vfs"\nrunroot = "{self._home}/run"\ngraphroot = "{self._home}/images"\n'
-        )
+        driver = "overlay" if self._can_overlay() else "vfs"
+        storage = f'[storage]\ndriver = "{driver}"\nrunroot = "{self._home}/run"\ngraphroot = "{self._home}/images"\n'
         (self._home / "storage.conf").write_text(storage)
         self._environment = {
             **os.environ,
@@ -68,7 +67,8 @@ class Engine:
         shutil.copy(CERTIFICATES, root / CERTIFICATES[1:])  # whom this machine trusts
         container = self._run("buildah", "from", "scratch").strip()
         self._run("buildah", "copy", "--quiet", container, str(root), "/")
-        self._run("buildah", "config", "--env", f"PIP_CERT={CERTIFICATES}", container)
+        for variable in ("PIP_CERT", "SSL_CERT_FILE"):  # pip's and uv's
+            self._run("buildah", "config", "--env", f"{variable}={CERTIFICATES}", container)
         self._run("buildah", "commit", "--quiet", container, BASE)
         self._run("buildah", "rm", container)
         shutil.rmtree(root)
@@ -101,6 +101,21 @@ class Engine:
         """Return what is known of a container or image."""
         [told] = json.loads(self.podman("inspect", name))
         return told
+
+    def _can_overlay(self) -> bool:
+        """Say whether layers can share files; where not, each is a whole copy, which takes minutes."""
+        lower, upper, work, merged = (self._home / name for name in ("lower", "upper", "work", "merged"))
+        for folder in (lower, upper, work, merged):
+            folder.mkdir()
+        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        tried = subprocess.run(
+            ["mount", "-t", "overlay", "overlay", "-o", options, str(merged)],
+            check=False,
+            capture_output=True,
+        )
+        if tried.returncode == 0:
+            subprocess.run(["umount", str(merged)], check=True)
+        return tried.returncode == 0
 
     def _as_deployed(self, environment: Mapping[str, str]) -> list[str]:
         self._environment |= environment  # from where `--env=NAME` takes them: a key has more than one line

@@ -114,6 +114,13 @@ def test_the_image_tells_what_is_in_it(image: tuple[Engine, str]) -> None:
     assert told["Labels"]["org.opencontainers.image.revision"] == "test"
 
 
+def test_a_module_that_is_not_here_is_not_looked_for_elsewhere(image: tuple[Engine, str]) -> None:
+    """Red when it is asked of an index, where anybody may have taken its name."""
+    engine, _ = image
+    with pytest.raises(AssertionError, match=r"MODULES names ghost, which is not here\. There are: .*orders"):
+        engine.build("platform-core:ghost", MODULES="orders,ghost")
+
+
 def test_an_image_has_the_modules_that_it_was_built_with(image: tuple[Engine, str]) -> None:
     engine, _ = image
     small = engine.build("platform-core:orders", MODULES="orders")
