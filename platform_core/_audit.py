@@ -185,22 +185,26 @@ async def verify(connection: AsyncConnection[Any], *, expected_head: str | None 
     Recompute the chain from its beginning.
 
     Args:
-        connection: any that may read the schema `audit`.
+        connection: any that may read the schema `audit`, with no transaction begun: all is seen as of one moment.
         expected_head: a head noted earlier; it must still be part of the chain.
     """
     previous, count, seen_head = GENESIS, 0, expected_head is None
-    async with connection.transaction(), connection.cursor("audit_walk", row_factory=dict_row) as cursor:
-        await cursor.execute(
-            f"SELECT c.position, c.digest, c.hash, l.* FROM audit.audit_chain c"  # noqa: S608  # a constant
-            f" LEFT JOIN (SELECT {_FIELDS} FROM audit.audit_logs) l ON l.id = c.audit_id"
-            " WHERE c.position IS NOT NULL ORDER BY c.position"
-        )
-        async for row in cursor:
-            problem = _problem(row, previous, count)
-            if problem is not None:
-                return Verdict(count, previous.hex(), count + 1, problem)
-            previous, count = bytes(row["hash"]), count + 1
-            seen_head = seen_head or previous.hex() == expected_head
+    async with connection.transaction():
+        # else lines that are chained during the walk were neither checked nor waiting
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        async with connection.cursor("audit_walk", row_factory=dict_row) as cursor:
+            await cursor.execute(
+                f"SELECT c.position, c.digest, c.hash, l.* FROM audit.audit_chain c"  # noqa: S608  # a constant
+                f" LEFT JOIN (SELECT {_FIELDS} FROM audit.audit_logs) l ON l.id = c.audit_id"
+                " WHERE c.position IS NOT NULL ORDER BY c.position"
+            )
+            async for row in cursor:
+                problem = _problem(row, previous, count)
+                if problem is not None:
+                    return Verdict(count, previous.hex(), count + 1, problem)
+                previous, count = bytes(row["hash"]), count + 1
+                seen_head = seen_head or previous.hex() == expected_head
+        forged, waiting = await _unchained(connection)
     if not seen_head:
         return Verdict(
             count,
@@ -208,7 +212,6 @@ async def verify(connection: AsyncConnection[Any], *, expected_head: str | None 
             count + 1,
             "the head noted earlier is no longer part of the chain: its tail was cut",
         )
-    forged, waiting = await _unchained(connection)
     if forged is not None:
         return Verdict(
             count, previous.hex(), count + 1, f"the line {forged} was slipped in behind the chain's back"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -29,6 +30,23 @@ async def chained(p: RunningPlatform, connection: Connection) -> Verdict:
     verdict = await verify(connection)
     assert (verdict.lines_count, verdict.broken_at, verdict.waiting_count) == (6, None, 0)
     return verdict
+
+
+async def test_lines_that_are_chained_during_the_walk_are_counted_once(
+    p: RunningPlatform, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        await p.execute(OpenAccount(owner=f"owner {number}"))
+    counted = _audit._unchained
+
+    async def chained_meanwhile(reader: Connection) -> tuple[UUID | None, int]:
+        async with await psycopg.AsyncConnection.connect(p.database_url, autocommit=True) as sequencer:
+            assert await extend_chain(sequencer) == 3
+        return await counted(reader)
+
+    monkeypatch.setattr(_audit, "_unchained", chained_meanwhile)
+    verdict = await verify(connection)
+    assert (verdict.lines_count, verdict.waiting_count) == (0, 3)
 
 
 async def test_fifty_parallel_writers_and_five_sequencers_make_no_fork(p: RunningPlatform) -> None:
