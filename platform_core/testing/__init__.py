@@ -17,7 +17,8 @@ asks. A module author's test is as short as this:
 Fixtures: `platform`, `run_platform`, `chaos` (see `platform_core.testing.chaos`),
 and for adapters that need only a server `fresh_database_url` and `fresh_redis_url`.
 Servers are started as child processes unless `TEST_DATABASE_URL` (its role may create databases and roles) and
-`TEST_REDIS_URL` (its databases are emptied, one for each xdist worker) name others. All xdist workers share them.
+`TEST_REDIS_URL` (its databases are emptied, one for each xdist worker) name others. All xdist workers share them, and
+what they keep is in memory (/dev/shm) where that has plenty of room, or where `TMPDIR` says.
 `TEST_UPGRADE_COMMAND` migrates databases further, with the next release of what is tested.
 
 A project of its own needs three settings of pytest; the first lets tests and fixtures be `async def` without a mark:
