@@ -380,7 +380,7 @@ def scan(session: nox.Session) -> None:
 
     Which packages are known to be vulnerable only services tell: stage 4 of the pipeline asks them.
     """
-    session.install("checkov==3.3.30", "pyyaml>=6.0.3")
+    session.install("--no-config", "checkov==3.3.30")  # its own pins, some of which are older than ours
     session.run("python", "tools/deploy_tools.py")
     offline = ["--quiet", "--compact", "--skip-download"]
     with _folder() as folder:
