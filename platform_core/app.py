@@ -109,7 +109,9 @@ class Kernel:
         self.signals = SignalHub(
             settings.redis_url, self.redis, connect_timeout_seconds=settings.redis_timeout_seconds
         )
-        self.storage = FileStorage(settings.storage_url, Path(tempfile.gettempdir()) / "platform-core")
+        keys = source.get("AWS_SHARED_CREDENTIALS_FILE")
+        scratch = Path(tempfile.gettempdir()) / "platform-core"
+        self.storage = FileStorage(settings.storage_url, scratch, credentials=Path(keys) if keys else None)
         self._wake: Callable[[], None] | None = None
         self._bell: Bell | None = None
         self.declared: dict[str, Declared] = {}

@@ -51,6 +51,8 @@ _PATIENCE_SECONDS: Final = 5.0
 _KEY: Final = re.compile(r"[a-z0-9_]+(/[a-z0-9_-]+(\.[a-z0-9]+)?)+")
 _DRAFTS: Final = ".drafts"
 
+_FileState = tuple[int, int, int]
+
 
 class _Place(Protocol):
     """A kind of storage, as blocking calls."""
@@ -74,10 +76,13 @@ class FileStorage:
         url: `file:///var/lib/platform/files`, `s3://bucket/prefix?endpoint_url=…`; set by the deployer, never by a
             client. What follows `?` are the file system's own options; secrets come from its own environment.
         scratch: folder for drafts, where the storage is not a folder of this machine itself.
+        credentials: the file that the file system reads its secrets from once, where there is one: the storage is
+            opened anew when it is another, so that they rotate without a restart.
     """
 
-    def __init__(self, url: str, scratch: Path) -> None:
-        self._url, self._scratch = url, scratch
+    def __init__(self, url: str, scratch: Path, *, credentials: Path | None = None) -> None:
+        self._url, self._scratch, self._credentials = url, scratch, credentials
+        self._opened_with: _FileState | None = None
         self._place: _Place | None = None
         self._pool: ThreadPoolExecutor | None = None
 
@@ -163,12 +168,17 @@ class FileStorage:
             raise Unavailable("The file storage is away.", retry_after_seconds=2) from error
 
     def _opened(self) -> _Place:
-        if self._place is None:
+        state = _state_of(self._credentials) if self._credentials else None
+        # while the file is away, as one may be that is being replaced, the credentials that are known go on
+        if self._place is None or (state and state != self._opened_with):
             scheme = urllib.parse.urlsplit(self._url).scheme
             self._place = (
                 _Folder(Path(self._url.removeprefix("file://")))
                 if scheme in ("", "file")
                 else _Bucket(self._url, self._scratch)
+            )
+            self._opened_with = (
+                state  # looked at before they were read: opened once too often, never too seldom
             )
         return self._place
 
@@ -381,6 +391,15 @@ class _Bucket:
 
     def _at(self, key: str) -> str:
         return f"{self._root}/{key}"
+
+
+def _state_of(file: Path) -> _FileState | None:
+    """Return what tells one content of a file from the next; None while it is away."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _checked(key: str) -> str:

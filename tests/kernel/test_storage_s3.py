@@ -23,6 +23,7 @@ from platform_core.testing.chaos import Address, Proxy
 from platform_core.testing.chaos import proxy as proxied
 
 KEY, SECRET = "files", "a-secret-of-these-tests"
+SECOND_KEY, SECOND_SECRET = "files-2", "another-secret-of-these-tests"
 DATA = os.urandom(20 * 1024 * 1024 + 17)
 
 pytestmark = [
@@ -35,7 +36,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("s3")
-    s3 = seaweed(folder, key=KEY, secret=SECRET)
+    s3 = seaweed(folder, {KEY: SECRET, SECOND_KEY: SECOND_SECRET})
     with run_process(s3.command, ready="Start Seaweed S3 API Server", timeout_seconds=120):
         yield s3.endpoint
 
@@ -67,11 +68,12 @@ def bucket(server: str, credentials: None) -> Iterator[Any]:
 
 
 @pytest.fixture
-def storage(tmp_path: Path, bucket: Any) -> Iterator[Callable[[str], FileStorage]]:
+def storage(tmp_path: Path, bucket: Any) -> Iterator[Callable[..., FileStorage]]:
     made: list[FileStorage] = []
 
-    def make(endpoint: str) -> FileStorage:
-        made.append(FileStorage(f"s3://bucket/some/prefix?endpoint_url={endpoint}", tmp_path / "scratch"))
+    def make(endpoint: str, credentials: Path | None = None) -> FileStorage:
+        url = f"s3://bucket/some/prefix?endpoint_url={endpoint}"
+        made.append(FileStorage(url, tmp_path / "scratch", credentials=credentials))
         return made[-1]
 
     yield make
@@ -142,6 +144,34 @@ async def test_a_wrong_secret_stores_nothing_and_says_nothing_of_itself(
         await keep(files, "tests/one", b"x")
     assert KEY not in refused.value.message
     assert not bucket.exists("bucket/some/prefix/tests/one")
+
+
+async def test_keys_are_rotated_without_a_restart(
+    storage: Callable[..., FileStorage],
+    server: str,
+    bucket: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    mounted, fresh = tmp_path / "aws-credentials", tmp_path / "fresh"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(mounted))
+
+    def mount(key: str, secret: str) -> None:
+        fresh.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n")
+        fresh.replace(mounted)
+
+    mount(KEY, SECRET)
+    files = storage(server, mounted)
+    await keep(files, "tests/one", b"12345")
+    mount(SECOND_KEY, "not known to the server")
+    with pytest.raises(Unavailable):
+        await whole(files, "tests/one", stop=5)
+    mount(SECOND_KEY, SECOND_SECRET)
+    assert await whole(files, "tests/one", stop=5) == b"12345"
+    mounted.unlink()
+    assert await whole(files, "tests/one", stop=5) == b"12345", "while it is replaced, what is known goes on"
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.5, 3])

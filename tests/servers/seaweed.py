@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,25 +27,31 @@ class Seaweed:
 
     command: list[str]
     port: int
+    home: Path
 
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def obey(self, keys: Mapping[str, str]) -> None:
+        """Believe these keys with their secrets and no others, from the next start on."""
+        credentials = [{"accessKey": key, "secretKey": secret} for key, secret in keys.items()]
+        actions = ["Admin", "Read", "Write", "List", "Tagging"]
+        identity = {"name": "tests", "credentials": credentials, "actions": actions}
+        (self.home / "s3.json").write_text(json.dumps({"identities": [identity]}))
 
-def seaweed(home: Path, *, key: str, secret: str) -> Seaweed:
-    """Return a server that keeps what it gets in `home` and obeys one key."""
+
+def seaweed(home: Path, keys: Mapping[str, str]) -> Seaweed:
+    """Return a server that keeps what it gets in `home`, and believes these keys with their secrets."""
     (home / "data").mkdir()
-    credentials = [{"accessKey": key, "secretKey": secret}]
-    actions = ["Admin", "Read", "Write", "List", "Tagging"]
-    identity = {"name": "tests", "credentials": credentials, "actions": actions}
-    (home / "s3.json").write_text(json.dumps({"identities": [identity]}))
     ports = dict(zip(_PARTS, _free_ports(len(_PARTS)), strict=True))
     command = ["uvx", "--from", RELEASE, "weed", "server", f"-dir={home / 'data'}", "-ip=127.0.0.1", "-s3"]
     command += [f"-{name}.port={port}" for name, port in ports.items()]
     command += [f"-s3.config={home / 's3.json'}", "-master.volumeSizeLimitMB=64", "-volume.max=16"]
     command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on ports that are the same for everybody
-    return Seaweed(command, ports["s3"])
+    made = Seaweed(command, ports["s3"], home)
+    made.obey(keys)
+    return made
 
 
 def _free_ports(count: int) -> list[int]:
