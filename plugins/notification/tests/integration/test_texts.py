@@ -185,6 +185,20 @@ async def test_a_missing_secret_waits_and_names_itself(tmp_path: Any) -> None:
         await channel.send(message())
 
 
+async def test_the_gateways_password_is_rotated_without_a_restart(
+    far_http: HttpServer, tmp_path: Any
+) -> None:
+    from platform_core.settings import SecretFile
+
+    channel = sms_channel(far_http)
+    channel._authorization = SecretFile(tmp_path / "authorization")
+    for password in ("Bearer the first", "Bearer the second"):
+        (tmp_path / "authorization").write_text(password)
+        await channel.send(message())
+    shown = [request.headers["authorization"] for request in far_http.received]
+    assert shown == ["Bearer the first", "Bearer the second"]
+
+
 def test_what_does_not_fit_into_a_push_loses_its_data_first() -> None:
     small = payload_of(message(kind="a.b", data={"task_id": "1"}))
     assert json.loads(small)["data"] == {"task_id": "1"}

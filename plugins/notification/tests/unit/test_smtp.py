@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from notification.contracts import (
     OutgoingMessage,
 )
 from notification.infrastructure.smtp import SmtpChannel, SmtpServer, mail_host
+from platform_core.settings import SecretFile
 
 Make = Callable[..., SmtpChannel]
 Outgoing = Callable[..., OutgoingMessage]
@@ -112,6 +114,19 @@ async def test_a_server_that_never_greets_is_left_after_the_time_out(
 async def test_a_server_that_is_away_defers_the_mail(smtp_channel: Make, outgoing: Outgoing) -> None:
     with pytest.raises(DeliveryDeferred, match="connecting"):
         await smtp_channel("smtp://127.0.0.1:1").send(outgoing())
+
+
+async def test_the_address_with_its_password_is_rotated_without_a_restart(
+    mail_server: Any, smtp_channel: Make, outgoing: Outgoing, tmp_path: Path
+) -> None:
+    channel = smtp_channel(mail_server.url)
+    channel._url = SecretFile(tmp_path / "url")
+    (tmp_path / "url").write_text("smtp://127.0.0.1:1")
+    with pytest.raises(DeliveryDeferred):
+        await channel.send(outgoing())
+    (tmp_path / "url").write_text(mail_server.url)
+    await channel.send(outgoing())
+    assert len(mail_server.accepted) == 1
 
 
 async def test_without_a_server_a_mail_waits(smtp_channel: Make, outgoing: Outgoing) -> None:

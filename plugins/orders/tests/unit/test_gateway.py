@@ -15,6 +15,7 @@ from orders.settings import OrdersSettings
 from orders.testing import ServedGateway
 from orders.testing.gateway import DevelopmentGateway
 from platform_core.domain import Money
+from platform_core.settings import SecretFile
 
 PRICE = Money(Decimal("49.90"), "EUR")
 
@@ -84,3 +85,26 @@ def test_the_ledger_survives_a_restart(tmp_path: Path) -> None:
     before = DevelopmentGateway(tmp_path / "ledger")
     before._write("a", "charge", "49.90", "EUR")
     assert DevelopmentGateway(tmp_path / "ledger").ledger == before.ledger
+
+
+async def test_the_key_is_rotated_without_a_restart(tmp_path: Path) -> None:
+    shown: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        shown.extend(line for line in request.split("\r\n") if line.lower().startswith("authorization:"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    mounted = tmp_path / "key"
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    settings = OrdersSettings(PAYMENT_GATEWAY_URL=address, gateway_key=SecretFile(mounted))
+    async with server, payment_gateway(settings) as client:
+        with pytest.raises(PaymentGatewayAway):
+            await client.check()
+        for key in ("the first key", "the second key"):
+            mounted.write_text(key)
+            await client.check()
+    assert [line.partition(" ")[2] for line in shown] == ["Bearer the first key", "Bearer the second key"]

@@ -70,7 +70,7 @@ class HttpPaymentGateway:
         client = self._configured()
         try:
             answer = await client.post(path, json=body, headers={"Idempotency-Key": key})
-        except TransportError:
+        except (TransportError, OSError):  # or the file of its key is being replaced
             return None
         return answer
 
@@ -79,7 +79,7 @@ class HttpPaymentGateway:
 
         try:
             answer = await self._configured().get(path, timeout=_ASK_SECONDS)
-        except TransportError as error:
+        except (TransportError, OSError) as error:
             raise PaymentGatewayAway from error
         if answer.status_code >= 500:
             raise PaymentGatewayAway
@@ -100,10 +100,15 @@ async def payment_gateway(settings: OrdersSettings) -> AsyncIterator[HttpPayment
     import httpx2  # only where there is a gateway: a process without one starts sooner
 
     secret = settings.gateway_key
-    headers = {"Authorization": f"Bearer {secret.get_secret_value()}"} if secret else {}
+
+    def authorize(request: httpx2.Request) -> httpx2.Request:
+        if secret is not None:  # read anew each time, so that it rotates without a restart
+            request.headers["Authorization"] = f"Bearer {secret.get_secret_value()}"
+        return request
+
     timeout = httpx2.Timeout(settings.gateway_timeout_seconds, connect=_CONNECT_SECONDS)
     async with httpx2.AsyncClient(
-        base_url=settings.gateway_url, headers=headers, timeout=timeout, trust_env=False
+        base_url=settings.gateway_url, auth=authorize, timeout=timeout, trust_env=False
     ) as client:
         yield HttpPaymentGateway(client)
 
