@@ -63,11 +63,18 @@ class Broker(RedisStreamBroker):
         broker.look = broker.register_task(look, task_name=_LOOK)
         return broker
 
-    async def hear(self) -> None:
-        """Call `on_ring` for each message, until cancelled or Redis goes away."""
+    async def hear(self, joined: Callable[[], None]) -> None:
+        """
+        Call `on_ring` for each message, until cancelled or Redis goes away.
+
+        Args:
+            joined: called once, when Redis has answered.
+        """
         self.is_worker_process = True
         self.state = TaskiqState()
-        await Receiver(self, max_async_tasks=4, run_startup=True).listen(asyncio.Event())
+        await self.startup()
+        joined()
+        await Receiver(self, max_async_tasks=4, run_startup=False).listen(asyncio.Event())
 
     async def listen(self) -> AsyncGenerator[AckableMessage, None]:
         message = TaskiqMessage(task_id=_LOOK, task_name=_LOOK, labels={}, args=[[]], kwargs={})

@@ -99,5 +99,7 @@ class Bell:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _listen(self, broker: Broker) -> None:
-        self.is_reachable = True
-        await broker.hear()
+        def joined() -> None:
+            self.is_reachable = True
+
+        await broker.hear(joined)

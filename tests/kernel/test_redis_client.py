@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from platform_core.cache import Redis, RedisAway
 from platform_core.domain import new_id
@@ -15,7 +16,9 @@ from platform_core.embedded.tcp import free_port
 from platform_core.errors import StartupFailed
 from platform_core.settings import read_settings
 from platform_core.tasks import Bell
-from platform_core.testing import PlatformFactory
+from platform_core.testing import PlatformFactory, eventually
+from platform_core.testing.chaos import Address, through
+from platform_core.testing.chaos import proxy as proxied
 
 NOBODY_THERE = "redis://127.0.0.1:1"
 
@@ -54,6 +57,30 @@ async def test_what_nobody_can_be_told_does_not_pile_up_while_redis_is_away() ->
     for _ in range(500):
         bell.ring([new_id() for _ in range(10)])
     assert len(bell._waiting) <= 100
+
+
+async def test_that_redis_is_away_is_told_once_and_not_with_every_try(fresh_redis_url: str) -> None:
+    with proxied(Address.of(fresh_redis_url)) as between:
+        url = through(fresh_redis_url, between.port)
+        settings = read_settings(
+            {"DATABASE_URL": "postgresql:///", "REDIS_URL": url, "PLATFORM_SECRET_KEY": "-" * 32}
+        )
+        bell = Bell(settings, on_ring=lambda: None)
+        await bell.start()
+
+        async def is_reachable() -> bool:
+            return bell.is_reachable
+
+        try:
+            with capture_logs() as told:
+                await eventually(is_reachable)
+                between.refuse()
+                await asyncio.sleep(1.6)  # three tries
+                between.heal()
+                await eventually(is_reachable)
+        finally:
+            await bell.stop()
+    assert [line["event"] for line in told] == ["redis is away; workers poll"]
 
 
 @pytest.fixture
