@@ -8,12 +8,13 @@ the bank.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +24,7 @@ HERE = Path(__file__).parent
 sys.path += [str(HERE), str(HERE.parent / "servers")]
 
 if TYPE_CHECKING:
+    from topology_rig.life import Life
     from topology_rig.people import People
     from topology_rig.site import Site
     from topology_rig.watcher import Watcher
@@ -69,6 +71,22 @@ def site(watched: tuple[Site, Watcher]) -> Site:
 @pytest.fixture(scope="session")
 def watcher(watched: tuple[Site, Watcher]) -> Watcher:
     return watched[1]
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[Any], None]:
+    """Print figures at the end of the run."""
+    return lambda figures: record_property("chaos", json.dumps(figures, indent=1))
+
+
+@pytest.fixture
+async def living(people: People, tmp_path: Path) -> AsyncIterator[Life]:
+    """People who read and write meanwhile; what they were told is compared with what is there afterwards."""
+    from topology_rig.life import life
+
+    async with life(people, tmp_path) as going_on:
+        yield going_on
+    await going_on.check()
 
 
 @pytest.fixture

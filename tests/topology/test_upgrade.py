@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from topology_rig.life import life
+from topology_rig.life import CLOSED, life
 from topology_rig.people import people
 
 if TYPE_CHECKING:
@@ -41,13 +41,8 @@ def earlier() -> Iterator[Site]:
 
 def roll(site: Site, python: str) -> None:
     """Replace every process, one at a time; what is put back into the rotation is ready."""
-    for process in site.processes.values():
-        if process.address:
-            site.front.out(process.address)
-        assert process.part.end() == 0, process.name
-        site.start(process.name, python=python)
-        if process.address:
-            site.front.back_in(process.address)
+    for name in site.processes:
+        site.exchange(name, python=python)
         time.sleep(SIDE_BY_SIDE_SECONDS / len(site.processes))
 
 
@@ -71,4 +66,4 @@ async def test_b31_a_rolling_upgrade_and_the_way_back_cost_no_answer(
     record_property("chaos", json.dumps(figures, indent=1))
     answered = [line["status"] for line in site.front.requests()]
     assert [status for status in answered if status >= 500] == []
-    assert {status for seen in figures.values() for status in seen["read"]} <= {"200", "429"}, figures
+    assert {status for seen in figures.values() for status in seen["read"]} <= {"200", *CLOSED}, figures

@@ -126,6 +126,7 @@ class Load:
         clients_count: requests in flight at once.
         tag: told from other runs' request ids by this.
         tls: whose certificates are trusted, where the APIs have any.
+        pause_seconds: between the beginnings of two operations, where the load is not meant to be all that can be.
     """
 
     def __init__(
@@ -137,8 +138,9 @@ class Load:
         clients_count: int,
         tag: str,
         tls: ssl.SSLContext | None = None,
+        pause_seconds: float = 0.0,
     ) -> None:
-        self._tls = tls
+        self._tls, self._pause_seconds = tls, pause_seconds
         self._urls, self._make, self._history, self._tag = list(urls), make, history, tag
         self._room = asyncio.Semaphore(clients_count)
         self._most_waiting = clients_count * _WAITING_PER_CLIENT
@@ -168,6 +170,8 @@ class Load:
                     self._operations.add(task)
                     task.add_done_callback(self._forget)
                     number += 1
+                    if self._pause_seconds:
+                        await asyncio.sleep(self._pause_seconds)
             finally:
                 for task in self._operations:
                     task.cancel()

@@ -21,7 +21,8 @@ from topology_rig.part import Part, as_account, listens
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 DATABASE = "platform"
-OWNER, APPLICATION = "owner", "application"
+OWNER, APPLICATION, SECOND_APPLICATION = "owner", "application", "application_b"
+"""Who migrates, and whom the processes come as; the second is for rotating the first, and may not log in before."""
 
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -66,9 +67,15 @@ class Server:
         self._program("initdb", "-U", "postgres", "-E", "UTF8", "--auth=scram-sha-256", f"--pwfile={file}")
         self.part.start()
         with psycopg.connect(self.url("postgres", "postgres"), autocommit=True) as connection:
-            for login, right in {OWNER: "CREATEROLE", APPLICATION: "", "standby": "REPLICATION"}.items():
+            rights = {
+                OWNER: "LOGIN CREATEROLE",
+                APPLICATION: "LOGIN",
+                SECOND_APPLICATION: "NOLOGIN",
+                "standby": "LOGIN REPLICATION",
+            }
+            for login, right in rights.items():
                 role, password = sql.Identifier(login), sql.Literal(self._passwords[login])
-                statement = sql.SQL("CREATE ROLE {} LOGIN {} PASSWORD {}")
+                statement = sql.SQL("CREATE ROLE {} {} PASSWORD {}")
                 connection.execute(statement.format(role, sql.SQL(right), password))
             connection.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}".encode())
 
@@ -82,6 +89,13 @@ class Server:
         """Come back as the standby of who has taken over; what only this server has is thrown away."""
         shutil.rmtree(self._cluster)
         self.follow(primary)
+
+    def change_password(self, login: str) -> None:
+        """Believe another one of a login from now on; who is connected stays."""
+        self._passwords[login] = secrets.token_urlsafe(18)
+        role, password = sql.Identifier(login), sql.Literal(self._passwords[login])
+        statement = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(role, password)
+        self.ask(statement.as_string())
 
     def crash(self) -> None:
         """What `pg_ctl stop -m immediate` does: every backend leaves at once, nothing is written."""
@@ -131,7 +145,7 @@ def lone_server(home: Path) -> Server:
     if os.geteuid() == 0:
         account = unprivileged_account(home)
         os.chown(home, account.pw_uid, account.pw_gid)
-    logins = ("postgres", OWNER, APPLICATION, "standby")
+    logins = ("postgres", OWNER, APPLICATION, SECOND_APPLICATION, "standby")
     primary = Server("primary", home, {login: secrets.token_urlsafe(18) for login in logins})
     primary.make()
     return primary

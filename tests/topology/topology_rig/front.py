@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -84,6 +85,17 @@ class Front:
         """Return the lines of its log."""
         lines = (self._home / "access.log").read_text(encoding="utf-8").splitlines()
         return [json.loads(line) for line in lines]
+
+    def bytes_kept(self) -> int:
+        """Return how much of bodies and answers lies in its temporary files, which have no name once they are open."""
+        master = self.part.process.pid
+        workers = Path(f"/proc/{master}/task/{master}/children").read_text(encoding="ascii").split()
+        kept = 0
+        for file in (file for worker in workers for file in Path(f"/proc/{worker}/fd").glob("*")):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                if str(file.readlink()).startswith(str(self._home / "temp")):
+                    kept += file.stat().st_size
+        return kept
 
     def _turn(self, way: str, address: str) -> str:
         done = subprocess.run(

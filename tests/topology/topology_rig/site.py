@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from platform_core.embedded.tcp import free_port
-from topology_rig.database import APPLICATION, OWNER, Server, pair
+from topology_rig.database import APPLICATION, OWNER, SECOND_APPLICATION, Server, pair
 from topology_rig.front import HOST, Front
 from topology_rig.part import Part
 from topology_rig.surroundings import Collector, Gateway, MailServer, ObjectStore, Redis, Scanner, metrics
@@ -56,6 +56,7 @@ class Site:
     Attributes:
         primary: of PostgreSQL; `standby` follows it, or the other way round after a failover.
         processes: by name: `api 1`, `worker 2`.
+        login: of the database, that the processes come with.
     """
 
     home: Path
@@ -71,6 +72,7 @@ class Site:
     front: Front
     settings: dict[str, str] = field(default_factory=dict)
     processes: dict[str, Process] = field(default_factory=dict)
+    login: str = APPLICATION
 
     # ── the platform's commands and processes ────────────────────────────────────────────────────
 
@@ -92,12 +94,16 @@ class Site:
         self.platform("db", "upgrade", *arguments, python=python, as_owner=True)
         roles = self.primary.ask("SELECT role FROM platform.modules WHERE role IS NOT NULL", OWNER)
         granted = ", ".join(row["role"] for row in roles)
-        self.primary.ask(f"GRANT {granted} TO {APPLICATION}", OWNER)
+        self.primary.ask(f"GRANT {granted} TO {APPLICATION}, {SECOND_APPLICATION}", OWNER)
 
     def point_at(self, server: Server, standby: Server) -> None:
         """Tell the processes where primary and standby are; they read the files anew for each connection."""
-        (self.home / "database_url").write_text(server.url(APPLICATION))
-        (self.home / "read_database_url").write_text(standby.url(APPLICATION))
+        _replace(self.home / "database_url", server.url(self.login))
+        _replace(self.home / "read_database_url", standby.url(self.login))
+
+    def tell_redis(self) -> None:
+        """Tell the processes where Redis is, and its password."""
+        _replace(self.home / "redis_url", self.redis.url)
 
     def start(self, name: str, *, python: str | None = None) -> float:
         """Start one process, with another build's interpreter if one is given; returns the seconds until ready."""
@@ -105,12 +111,35 @@ class Site:
         process.part.command[0] = python or self.python
         return process.part.start()
 
+    def exchange(self, name: str, *, python: str | None = None, **settings: str) -> None:
+        """
+        Replace a process as docs/operations/machines.md tells it, while the others serve.
+
+        Args:
+            python: the interpreter of its build.
+            settings: that are others for the new one.
+        """
+        process = self.processes[name]
+        if process.address:
+            self.front.out(process.address)
+        code = process.part.end()
+        assert code == 0, f"{name} ended with {code}"
+        process.part.environment |= settings
+        self.start(name, python=python)
+        if process.address:
+            self.front.back_in(process.address)
+
     def of(self, role: str) -> list[Process]:
         return [process for process in self.processes.values() if process.role == role]
 
     def acting_schedulers(self) -> list[str]:
         """Return the names of those that act; it is one, or none for a moment."""
         return [one.name for one in self.of("scheduler") if _ACTS.search(metrics(one.internal_port))]
+
+    def gauge(self, name: str, metric: str) -> float | None:
+        """Return what a process tells Prometheus under a name without labels; None where it is away."""
+        told = re.search(rf"^{metric} (\S+)$", metrics(self.processes[name].internal_port), re.M)
+        return float(told[1]) if told else None
 
     def readiness(self, name: str) -> dict[str, object]:
         """Return what a process says of everything that it hangs on."""
@@ -180,7 +209,7 @@ def _build(home: Path, python: str, more: Mapping[str, str], stack: contextlib.E
         "PLATFORM_ADMIN_EMAIL": ADMINISTRATOR,
         "DATABASE_URL_FILE": str(home / "database_url"),
         "READ_DATABASE_URL_FILE": str(home / "read_database_url"),
-        "REDIS_URL": redis.url,
+        "REDIS_URL_FILE": str(home / "redis_url"),
         "STORAGE_URL": s3.url,
         "SMTP_URL": mail.url,
         "PLATFORM_CLAMD_URL": clamd.url,
@@ -196,11 +225,19 @@ def _build(home: Path, python: str, more: Mapping[str, str], stack: contextlib.E
         **more,
     }
     built.point_at(primary, standby)
+    built.tell_redis()
     for role in ("api", "worker", "scheduler"):
         for number in range(COUNT):
             planned = _planned(built, role, number + 1, addresses[number])
             built.processes[planned.part.name] = planned
     return built
+
+
+def _replace(file: Path, content: str) -> None:
+    """Write a file as Secrets are mounted: whoever reads it finds the one or the other, never half of one."""
+    fresh = file.with_name(f"{file.name}.fresh")
+    fresh.write_text(content)
+    fresh.replace(file)
 
 
 def _planned(built: Site, role: str, number: int, address: str) -> Process:

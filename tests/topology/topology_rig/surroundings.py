@@ -14,6 +14,7 @@ from email.message import Message
 from pathlib import Path
 from typing import Any
 
+import redis
 import s3fs
 from botocore.exceptions import BotoCoreError
 from seaweed import seaweed
@@ -32,11 +33,13 @@ class Redis(Part):
 
     def __init__(self, home: Path) -> None:
         home.mkdir()
-        self.port, password = free_port(), secrets.token_urlsafe(18)
+        self.port, self._password = free_port(), secrets.token_urlsafe(18)
+        self._users = home / "users.acl"
+        self._users.write_text(f"user default on >{self._password} ~* &* +@all\n")
         options = {
             "port": str(self.port),
             "bind": "127.0.0.1",
-            "requirepass": password,
+            "aclfile": str(self._users),
             "dir": str(home),
             "appendonly": "yes",
             "save": "",
@@ -44,7 +47,26 @@ class Redis(Part):
         }
         flags = [word for key, value in options.items() for word in (f"--{key}", value)]
         super().__init__("redis", ["redis-server", *flags], "Ready to accept connections")
-        self.url = f"redis://:{password}@127.0.0.1:{self.port}/0"
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
+
+    def add_password(self) -> str:
+        """Believe a second one as well, which `url` has from now on; returns the one before."""
+        before, after = self._password, secrets.token_urlsafe(18)
+        with redis.Redis.from_url(self.url) as client:
+            client.execute_command("ACL", "SETUSER", "default", f">{after}")  # type: ignore[no-untyped-call]
+        self._password = after
+        return before
+
+    def take_away(self, password: str) -> None:
+        """Believe a password no more, nor anybody who came with it."""
+        with redis.Redis.from_url(self.url) as client:
+            client.execute_command("ACL", "SETUSER", "default", f"<{password}")  # type: ignore[no-untyped-call]
+            client.execute_command("ACL", "SAVE")  # type: ignore[no-untyped-call]
+            client.client_kill_filter(_type="normal", skipme=True)
+            client.client_kill_filter(_type="pubsub")
 
 
 class ObjectStore(Part):
@@ -52,19 +74,23 @@ class ObjectStore(Part):
 
     def __init__(self, home: Path) -> None:
         home.mkdir()
-        self.key, self.secret = "platform", secrets.token_urlsafe(24)
-        server = seaweed(home, key=self.key, secret=self.secret)
-        self.port, self.endpoint = server.port, server.endpoint
-        super().__init__("s3", server.command, self._takes_objects)
+        self.credentials, self._server = home / "aws-credentials", seaweed(home, {})
+        self.port, self.endpoint = self._server.port, self._server.endpoint
+        self.make_keys()
+        super().__init__("s3", self._server.command, self._takes_objects)
         self.url = f"s3://{BUCKET}/files?endpoint_url={self.endpoint}"
 
     @property
     def environment_of_clients(self) -> dict[str, str]:
-        return {
-            "AWS_ACCESS_KEY_ID": self.key,
-            "AWS_SECRET_ACCESS_KEY": self.secret,
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
+        return {"AWS_SHARED_CREDENTIALS_FILE": str(self.credentials), "AWS_DEFAULT_REGION": "us-east-1"}
+
+    def make_keys(self) -> None:
+        """Make other keys, the only ones that the server knows after its next start, and tell clients of them."""
+        self.key, self.secret = f"platform-{secrets.token_hex(3)}", secrets.token_urlsafe(24)
+        self._server.obey({self.key: self.secret})
+        fresh = self.credentials.with_name("fresh")
+        fresh.write_text(f"[default]\naws_access_key_id={self.key}\naws_secret_access_key={self.secret}\n")
+        fresh.replace(self.credentials)
 
     def objects(self) -> list[str]:
         """Return every key in the bucket, as somebody sees it who looks past the platform."""
