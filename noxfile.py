@@ -405,7 +405,7 @@ def topology(session: nox.Session) -> None:
     Production on one machine: nginx, PostgreSQL 15 with a standby, Redis 7, S3, clamd; each part killed, all upgraded.
 
     `-- --ref REF` is what the rolling upgrade starts from, as in `compat`; the rest goes to pytest. Not a part of
-    `.ci/run`: it takes some ten minutes, and nginx besides (`apt-get install nginx-light`).
+    `.ci/run`: it takes 15 to 30 minutes, and nginx besides (`apt-get install nginx-light`).
     """
     parser = argparse.ArgumentParser("topology")
     parser.add_argument("--ref", default=_latest_release() or "HEAD^")
