@@ -20,8 +20,8 @@ from platform_core.settings import KernelSettings
 DEVELOPMENT_MARK: Final = "development-only"
 """Every secret that `platform dev` makes begins with this."""
 
-_LEAST_BITS: Final = 96
-"""32 random hexadecimal digits show about 115 bits; sentences and patterns of that length show fewer."""
+_LEAST_BITS: Final = 80
+"""32 random hexadecimal digits show about 115 bits, one in 10,000 of them below 96; patterns show far fewer."""
 
 _EXAMPLES: Final = (
     "changeme",

@@ -22,9 +22,11 @@ import reference  # the path is made above
 
 from platform_core._surface import Surface, broken, hasty, kept, surface_of, text_of
 from platform_core._surface.part import KERNEL
+from platform_core.app import Kernel
 from platform_core.cli import _plugins
 from platform_core.cli._root import root
-from platform_core.cli._session import assembled_environment, load_kernel
+from platform_core.cli._session import assembled_environment
+from platform_core.settings import read_settings
 
 REPOSITORY: Final = Path(__file__).parent.parent
 FILE: Final = REPOSITORY / "docs" / "reference" / "surface.json"
@@ -37,7 +39,8 @@ def surface() -> Surface:
         "PLATFORM_MODULES": ",".join(reference.SHIPPED),
         "PLATFORM_STARTUP_TIMEOUT_SECONDS": "300",  # a busy machine must not leave a module out
     }
-    kernel = load_kernel(assembled_environment() | source)
+    source = assembled_environment() | source
+    kernel = Kernel.load(read_settings(source), source)
     return surface_of(kernel, (KERNEL, *reference.SHIPPED), root(), _plugins.owners())
 
 

@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_nothing_that_runs_in_production_knows_of_chaos() -> None:
-    """The published test kit does, and what grades modules by it; no process imports those (`import_contracts.py`)."""
-    kits = {ROOT / "platform_core" / "testing", ROOT / "platform_core" / "_conformance"}
+    """What is published to authors, and grades modules, does; no process imports those (`import_contracts.py`)."""
+    kits = {ROOT / "platform_core" / room for room in ("testing", "_conformance", "_surface")}
     shipped = [ROOT / "platform_core", ROOT / "alembic", ROOT / "seeds", *ROOT.glob("plugins/*/src")]
     files = [
         path
