@@ -3,11 +3,15 @@ What became of others' tables while a revision ran: nothing, or it is refused; p
 
 Revisions run with the migrator's rights, because they make tables. PostgreSQL therefore refuses none that reaches for a
 neighbour's, and is asked afterwards, in the same transaction: which of them it has locked (every statement that names a
-table locks it until the end), in which it has written rows, and which of them, or of their columns, triggers, rights
-and so on, have another line in the catalogue than before.
+table locks it until the end), in which it has written rows, and of which of them, or of their columns, triggers, rights
+and so on, it has written a line of the catalogue, or taken one away.
 
-Of tables that a link connects with the module's own, locks say nothing: a row that refers to another locks it. What
-was committed in between (`autocommit_block`) cannot be taken back; it is told where it shows in the catalogue.
+Others may do all of that meanwhile. A line is the revision's own when the transaction that wrote it is still in
+progress, for nobody sees such lines of others; and what is gone was dropped by whoever still holds the lock to drop it.
+So it is looked at before each commit, and what an `autocommit_block` does inside is not seen: nothing tells afterwards
+whose it was.
+
+Of tables that a link connects with the module's own, locks say nothing: a row that refers to another locks it.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 
 from platform_core._pools import KERNEL
 from platform_core.errors import MigrationFailed
@@ -30,12 +34,21 @@ class _Thing(NamedTuple):
 
     name: str
     schema: str
-    line: Decimal
+    written_lines: Decimal
+    parts: Sequence[int]
     is_locked: bool
     inserted: int
     changed: int
     is_linked: bool
     cascades: bool
+
+
+class _Look(NamedTuple):
+    """What is outside, by kind and oid; and of the transaction itself, what it dropped and deleted."""
+
+    things: Mapping[tuple[str, int], _Thing]
+    to_drop: frozenset[int]
+    deleted: int
 
 
 @contextlib.contextmanager
@@ -44,45 +57,57 @@ def kept_inside(connection: Connection, module: str, schemas: Sequence[str]) -> 
     Refuse what a block does to anything outside of a module's schemas.
 
     Args:
-        connection: in the transaction that the block works in.
+        connection: in the transaction that the block works in; before the block commits, it is looked at too.
         schemas: the module's own.
 
     Raises:
         MigrationFailed: it was not kept inside; the transaction is to be rolled back.
     """
     before = _look(connection, schemas)
-    yield
-    after = _look(connection, schemas)
-    if offences := [*_offences(before, after)]:
-        raise MigrationFailed(
-            f"It reaches outside of {module}: {'; '.join(offences)}. A revision works on its own schema only: ask the"
-            " other module for what it knows, hear its events, or declare a link in plugin.toml. Where somebody else"
-            " did that meanwhile, run this again."
-        )
+
+    def refuse(_: Connection) -> None:
+        if offences := [*_offences(before, _look(connection, schemas))]:
+            raise MigrationFailed(
+                f"It reaches outside of {module}: {'; '.join(offences)}. A revision works on its own schema only: ask"
+                " the other module for what it knows, hear its events, or declare a link in plugin.toml."
+            )
+
+    event.listen(connection, "commit", refuse, insert=True)  # whoever else hears of it: it is committed
+    try:
+        yield
+    finally:
+        event.remove(connection, "commit", refuse)
+    refuse(connection)
 
 
-def _look(connection: Connection, schemas: Sequence[str]) -> Mapping[tuple[str, int], _Thing]:
+def _look(connection: Connection, schemas: Sequence[str]) -> _Look:
     rows: Sequence[Any] = connection.execute(_OUTSIDE, {"own": list(schemas)}).all()
-    return {(row.kind, row.oid): _Thing(*row[2:]) for row in rows}
+    to_drop, deleted = connection.execute(_INSIDE, {"own": list(schemas)}).one()
+    return _Look({(row.kind, row.oid): _Thing(*row[2:]) for row in rows}, frozenset(to_drop), deleted)
 
 
-def _offences(
-    before: Mapping[tuple[str, int], _Thing], after: Mapping[tuple[str, int], _Thing]
-) -> Iterator[str]:
-    for key, thing in after.items():
-        if (what := _offence(before.get(key), thing)) is not None:
+def _offences(before: _Look, after: _Look) -> Iterator[str]:
+    may_cascade = after.deleted > before.deleted
+    for key, thing in after.things.items():
+        was = before.things.get(key)
+        what = _made(thing) if was is None else _done(was, thing, after.to_drop, may_cascade)
+        # a key that is there already may be validated
+        if what is not None and not (key[0] == "key" and was is not None):
             yield f"{_called(thing)} was {what}"
-    for key, thing in before.items():
-        if key not in after and key[0] != "key":
+    for (kind, oid), thing in before.things.items():
+        # a link goes with its own table or column
+        if (kind, oid) not in after.things and oid in after.to_drop and kind != "key":
             yield f"{_called(thing)} was dropped"
 
 
-def _offence(was: _Thing | None, now: _Thing) -> str | None:
-    if was is None:
-        return "made"
-    if now.line != was.line:
+def _made(now: _Thing) -> str | None:
+    return "made" if now.written_lines else None
+
+
+def _done(was: _Thing, now: _Thing, to_drop: frozenset[int], may_cascade: bool) -> str | None:
+    if now.written_lines != was.written_lines or not to_drop.isdisjoint({*was.parts}.difference(now.parts)):
         return "altered"
-    if now.inserted > was.inserted or (now.changed > was.changed and not now.cascades):
+    if now.inserted > was.inserted or (now.changed > was.changed and not (now.cascades and may_cascade)):
         return "written to"
     return (
         "read or locked" if now.is_locked and not (was.is_locked or was.is_linked or now.is_linked) else None
@@ -95,7 +120,7 @@ def _called(thing: _Thing) -> str:
 
 
 _OUTSIDE: Final = text("""
-WITH outside AS (
+WITH RECURSIVE outside AS (
     SELECT oid, nspname, xmin FROM pg_namespace
     WHERE nspname <> ALL(:own) AND nspname !~ '^pg_' AND nspname <> 'information_schema'
 ), extension AS (
@@ -103,23 +128,52 @@ WITH outside AS (
 ), relation AS (
     SELECT c.oid, c.xmin, c.relname, o.nspname FROM pg_class c JOIN outside o ON o.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.oid NOT IN (SELECT objid FROM extension)
+), thing AS (
+    SELECT 'relation' AS kind, oid, nspname || '.' || relname AS name, nspname, xmin FROM relation
+    UNION ALL SELECT 'function', p.oid, nspname || '.' || proname || '()', nspname, p.xmin
+        FROM pg_proc p JOIN outside o ON o.oid = pronamespace WHERE p.oid NOT IN (SELECT objid FROM extension)
+    UNION ALL SELECT 'type', t.oid, nspname || '.' || typname, nspname, t.xmin
+        FROM pg_type t JOIN outside o ON o.oid = typnamespace
+        WHERE typtype IN ('d', 'e', 'r') AND t.oid NOT IN (SELECT objid FROM extension)
+    UNION ALL SELECT 'schema', oid, 'the schema ' || nspname, nspname, xmin FROM outside
+    UNION ALL SELECT 'key', f.oid, 'the foreign key ' || conname || ' to ' || o.nspname || '.' || b.relname,
+            o.nspname, f.xmin
+        FROM pg_constraint f JOIN pg_class a ON a.oid = conrelid JOIN pg_namespace n ON n.oid = a.relnamespace
+        JOIN pg_class b ON b.oid = confrelid JOIN outside o ON o.oid = b.relnamespace WHERE n.nspname = ANY(:own)
 ), line AS (
-    SELECT oid, 'c' AS kind, oid AS part, xmin FROM relation
-    UNION ALL SELECT attrelid, 'a' || attnum, 0, a.xmin FROM pg_attribute a JOIN relation r ON r.oid = a.attrelid
-    UNION ALL SELECT adrelid, 'd', d.oid, d.xmin FROM pg_attrdef d JOIN relation r ON r.oid = d.adrelid
-    UNION ALL SELECT conrelid, 'k', k.oid, k.xmin FROM pg_constraint k JOIN relation r ON r.oid = k.conrelid
-    UNION ALL SELECT indrelid, 'i', indexrelid, i.xmin FROM pg_index i JOIN relation r ON r.oid = i.indrelid
-    UNION ALL SELECT ev_class, 'r', w.oid, w.xmin FROM pg_rewrite w JOIN relation r ON r.oid = w.ev_class
-    UNION ALL SELECT polrelid, 'p', p.oid, p.xmin FROM pg_policy p JOIN relation r ON r.oid = p.polrelid
-    UNION ALL SELECT tgrelid, 't', t.oid, t.xmin FROM pg_trigger t JOIN relation r ON r.oid = t.tgrelid
+    SELECT kind, oid, '' AS of, 0::oid AS part, xmin FROM thing
+    UNION ALL SELECT 'relation', attrelid, 'a' || attnum, 0, a.xmin
+        FROM pg_attribute a JOIN relation r ON r.oid = attrelid
+    UNION ALL SELECT 'relation', adrelid, 'd', d.oid, d.xmin FROM pg_attrdef d JOIN relation r ON r.oid = adrelid
+    UNION ALL SELECT 'relation', conrelid, 'k', k.oid, k.xmin FROM pg_constraint k JOIN relation r ON r.oid = conrelid
+    UNION ALL SELECT 'relation', indrelid, 'i', indexrelid, i.xmin FROM pg_index i JOIN relation r ON r.oid = indrelid
+    UNION ALL SELECT 'relation', ev_class, 'r', w.oid, w.xmin FROM pg_rewrite w JOIN relation r ON r.oid = ev_class
+    UNION ALL SELECT 'relation', polrelid, 'p', p.oid, p.xmin FROM pg_policy p JOIN relation r ON r.oid = polrelid
+    UNION ALL SELECT 'relation', tgrelid, 't', t.oid, t.xmin FROM pg_trigger t JOIN relation r ON r.oid = tgrelid
         WHERE NOT tgisinternal
-), hashed AS (
-    SELECT oid, sum(hashtextextended(kind || part || ' ' || CAST(xmin AS text), 0)) AS line FROM line GROUP BY oid
+), clock AS (
+    SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint) AS ours,
+        CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint) AS unseen
+), dated AS (
+    SELECT kind, oid, of, part, ours, unseen,
+        ours + ((CAST(CAST(xmin AS text) AS bigint) - ours) & 4294967295) AS writer
+    FROM line CROSS JOIN clock
+), counted AS (
+    SELECT kind, oid, array_agg(part) AS parts,
+        coalesce(sum(hashtextextended(of || part || ' ' || writer, 0)) FILTER (WHERE CASE
+            WHEN writer - ours >= 2147483648 THEN false
+            WHEN writer >= unseen THEN true
+            ELSE pg_xact_status(CAST(CAST(writer AS text) AS xid8)) = 'in progress'
+        END), 0) AS written_lines
+    FROM dated GROUP BY kind, oid
+), reached AS (
+    SELECT c.oid, false AS is_written, true AS is_deleted
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ANY(:own)
+    UNION SELECT f.conrelid, f.confdeltype IN ('c', 'n', 'd'), f.confdeltype = 'c'
+    FROM pg_constraint f JOIN reached r ON r.oid = f.confrelid WHERE r.is_deleted
 ), linked AS (
-    SELECT oid, bool_or(cascades) AS cascades FROM (
-        SELECT f.conrelid AS oid, f.confdeltype <> 'a' AND f.confdeltype <> 'r' AS cascades
-        FROM pg_constraint f JOIN pg_class c ON c.oid = f.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = ANY(:own)
+    SELECT oid, bool_or(is_written) AS cascades FROM (
+        SELECT oid, is_written FROM reached
         UNION ALL SELECT f.confrelid, false
         FROM pg_constraint f JOIN pg_class c ON c.oid = f.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE n.nspname = ANY(:own)
@@ -127,26 +181,30 @@ WITH outside AS (
 ), locked AS (
     SELECT DISTINCT relation AS oid FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'
 )
-SELECT 'relation' AS kind, oid, nspname || '.' || relname, nspname, line, locked.oid IS NOT NULL,
-    pg_stat_get_xact_tuples_inserted(oid),
-    pg_stat_get_xact_tuples_updated(oid) + pg_stat_get_xact_tuples_deleted(oid),
+SELECT kind, oid, name, nspname, written_lines, parts, locked.oid IS NOT NULL,
+    coalesce(pg_stat_get_xact_tuples_inserted(oid), 0),
+    coalesce(pg_stat_get_xact_tuples_updated(oid) + pg_stat_get_xact_tuples_deleted(oid), 0),
     linked.oid IS NOT NULL, coalesce(cascades, false)
-FROM relation JOIN hashed USING (oid) LEFT JOIN linked USING (oid) LEFT JOIN locked USING (oid)
-UNION ALL SELECT 'function', p.oid, nspname || '.' || proname || '()', nspname, CAST(CAST(p.xmin AS text) AS numeric),
-    false, 0, 0, false, false FROM pg_proc p JOIN outside o ON o.oid = pronamespace
-    WHERE p.oid NOT IN (SELECT objid FROM extension)
-UNION ALL SELECT 'type', t.oid, nspname || '.' || typname, nspname, CAST(CAST(t.xmin AS text) AS numeric),
-    false, 0, 0, false, false FROM pg_type t JOIN outside o ON o.oid = typnamespace
-    WHERE typtype IN ('d', 'e', 'r') AND t.oid NOT IN (SELECT objid FROM extension)
-UNION ALL SELECT 'schema', oid, 'the schema ' || nspname, nspname, CAST(CAST(xmin AS text) AS numeric),
-    false, 0, 0, false, false FROM outside
-UNION ALL SELECT 'key', f.oid, 'the foreign key ' || conname || ' to ' || o.nspname || '.' || b.relname, o.nspname, 0,
-    false, 0, 0, false, false
-    FROM pg_constraint f JOIN pg_class a ON a.oid = conrelid JOIN pg_namespace n ON n.oid = a.relnamespace
-    JOIN pg_class b ON b.oid = confrelid JOIN outside o ON o.oid = b.relnamespace WHERE n.nspname = ANY(:own)
+FROM thing JOIN counted USING (kind, oid) LEFT JOIN linked USING (oid) LEFT JOIN locked USING (oid)
 """)
 """
 Every table and view, function, type and schema outside, but for what extensions bring; and keys that point there.
 
-A link that goes with its own table or column is no offence, so keys count only when they are made.
+`line`: what the catalogue has of each. `dated`: `xmin` is the lower half of its writer's number; the transaction and
+the savepoints in it are the first that end so from `ours` on, while those before lie at least half the circle ahead.
+`unseen`: from here on no line of another shows. `reached`: what a deleted row can take with it, from table to table.
+`linked`: these, and what the module refers to itself.
 """
+
+_INSIDE: Final = text("""
+SELECT
+    ARRAY(
+        SELECT coalesce(relation, objid) FROM pg_locks
+        WHERE pid = pg_backend_pid() AND mode = 'AccessExclusiveLock' AND coalesce(relation, objid) IS NOT NULL
+    ),
+    (
+        SELECT coalesce(sum(pg_stat_get_xact_tuples_deleted(c.oid)), 0)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = ANY(:own) AND relkind = 'r'
+    )
+""")
+"""Which oids it holds the lock to drop; and how many rows of its own it has deleted."""

@@ -50,6 +50,7 @@ def connect(url: str, *, search_path: str | None = None, autocommit: bool = True
         f"-c lock_timeout={LOCK_TIMEOUT_MS}",
         "-c statement_timeout=0",
         "-c idle_in_transaction_session_timeout=0",
+        "-c jit=off",  # compiling the statements that look at the catalogue takes longer than they do
     ]
     if search_path:
         options.append(f"-c search_path={search_path},public")

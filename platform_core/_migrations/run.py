@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import psycopg
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import DBAPIError
 
 from platform_core._migrations.lock import working_connection
@@ -52,6 +52,7 @@ class Run:
         self._url, self._module, self._revisions = url, module, revisions
         self._wait_seconds, self._progress, self._observer = wait_seconds, progress, observer
         self._running: Revision | None = None
+        self._is_inside = self._has_committed = False
         self._durations_ms: dict[str, int] = {}
 
     def position(self, connection: psycopg.Connection[Any]) -> int:
@@ -94,6 +95,7 @@ class Run:
                 return
             if self._observer is not None:
                 self._observer.connected(connection)
+            event.listen(connection, "commit", self._committing)
             try:
                 steps.run(
                     connection,
@@ -110,11 +112,16 @@ class Run:
 
     def _starting(self, revision: Revision) -> None:
         self._running = revision
+        self._is_inside, self._has_committed = True, False
         self._progress(f"{self._module.name}: {revision.id} {revision.summary}")
         if self._observer is not None:
             self._observer.starting(self._module.name, revision)
 
+    def _committing(self, _: Connection) -> None:
+        self._has_committed = self._has_committed or self._is_inside
+
     def _finished(self, revision: Revision, duration_ms: int) -> None:
+        self._is_inside = False
         self._durations_ms[revision.id] = duration_ms
         if self._observer is not None:
             self._observer.finished(self._module.name, revision, duration_ms)
@@ -123,10 +130,14 @@ class Run:
         told = words(error)
         if self._running is None:
             return told
+        kept = (
+            "What it had done since it last committed is rolled back, what it did before stays"
+            if self._has_committed
+            else "What its transaction had done is rolled back"
+        )
         return (
-            f"revision {self._running.id} ({self._running.path.name}) failed: {told} What its transaction had done"
-            " is rolled back, and the version table does not count it. Correct the revision or the data, then run this"
-            " again."
+            f"revision {self._running.id} ({self._running.path.name}) failed: {told} {kept}, and the version table does"
+            " not count it. Correct the revision or the data, then run this again."
         )
 
 

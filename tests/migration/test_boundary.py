@@ -20,6 +20,24 @@ from platform_core.errors import MigrationFailed
 FUNCTION = "CREATE FUNCTION {} RETURNS int LANGUAGE sql AS 'SELECT 1'"
 TRIGGER = "CREATE FUNCTION spy() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
 
+LEASHES = """
+CREATE TABLE pets.leashes (id int PRIMARY KEY, person_id uuid REFERENCES people.things ON DELETE CASCADE);
+CREATE TABLE pets.tags (leash_id int REFERENCES pets.leashes);
+INSERT INTO pets.leashes SELECT 1, id FROM people.things
+"""
+"""They go with a person; that no tag is on one is looked at then."""
+
+OTHERS = (
+    "TRUNCATE shops.things",
+    "CREATE TABLE people.made (id int)",
+    "CREATE VIEW shops.made AS SELECT 1",
+    "ALTER TABLE people.things ADD COLUMN grown int",
+    "DROP INDEX shops.ix_spare",
+    "DROP TABLE shops.spare",
+    FUNCTION.format("shops.made()"),
+)
+"""What somebody else may do at the same time."""
+
 OFFENCES = {
     "SELECT * FROM shops.things": "shops.things was read or locked",
     "CREATE VIEW seen AS SELECT id FROM shops.things": "shops.things was read or locked",
@@ -84,6 +102,57 @@ def test_whatever_is_done_outside_of_a_modules_schema_is_found(
     engine.dispose()
 
 
+def test_what_somebody_else_does_meanwhile_is_not_blamed_on_the_revision(
+    database_url: str, house: list[ModuleMigrations]
+) -> None:
+    engine = sa.create_engine(
+        "postgresql+psycopg://", creator=lambda: connect(database_url, autocommit=False, search_path="pets")
+    )
+    with connection(database_url) as other:
+        other.execute("CREATE INDEX ix_spare ON shops.things (version)")
+        other.execute("CREATE TABLE shops.spare (id int)")
+        other.execute(LEASHES)
+        with engine.connect() as opened:
+            with kept_inside(opened, "pets", ["pets"]):
+                opened.exec_driver_sql("ALTER TABLE things ADD COLUMN own int")
+                for statement in OTHERS:
+                    other.execute(statement.encode())
+            with pytest.raises(MigrationFailed, match=r"people\.things was altered\."):
+                with kept_inside(opened, "pets", ["pets"]), opened.begin_nested():
+                    opened.exec_driver_sql("ALTER TABLE people.things ADD COLUMN spied int")
+        with (
+            engine.connect() as opened,
+            pytest.raises(MigrationFailed, match=r"pets\.leashes was written to\."),
+        ):
+            with kept_inside(opened, "people", ["people"]):
+                opened.exec_driver_sql("DELETE FROM pets.leashes")
+    engine.dispose()
+
+
+def test_what_comes_before_and_after_a_commit_in_between_is_found(
+    database_url: str, house: list[ModuleMigrations], neighbours: Sequence[Throwaway]
+) -> None:
+    pets = neighbours[2]
+    index = "safe.create_index_concurrently('ix_things_version', 'things', ['version'])"
+    pets.revision("index_things", index)
+    pets.revision("widen_things", "op.execute('ALTER TABLE things ADD COLUMN own int')")
+    _migrations.upgrade(database_url, house).raise_for_failures()
+    harm = "op.execute('ALTER TABLE people.things ADD COLUMN spied int')"
+    pets.revision("make_kept", "op.execute('CREATE TABLE kept (id int)')")
+    path = pets.revision("harm_things", f"{harm}\n{index}")
+    failed = _migrations.upgrade(database_url, house).failed["pets"]
+    assert failed.startswith(f"revision pets_0005 ({path.name}) failed: ")
+    assert "people.things was altered. " in failed
+    assert "What its transaction had done is rolled back" in failed
+    assert "pets.kept" not in tables(database_url, "pets")
+    path.write_text(path.read_text().replace(f"{harm}\n    {index}", f"{index}\n    {harm}"))
+    failed = _migrations.upgrade(database_url, house).failed["pets"]
+    assert "people.things was altered. " in failed
+    assert "since it last committed is rolled back, what it did before stays" in failed
+    assert "pets.kept" in tables(database_url, "pets")
+    assert rows(database_url, "SELECT FROM pg_attribute WHERE attname = 'spied'") == []
+
+
 def test_a_revision_that_reaches_outside_is_named_and_undone(
     newest_database_url: str, kernel: ModuleMigrations, neighbours: Sequence[Throwaway]
 ) -> None:
@@ -112,9 +181,14 @@ def test_what_links_bring_about_is_no_reaching_outside(
         "op.execute('INSERT INTO things SELECT platform.uuid7(), 1, now(), now(), NULL, owner_id FROM things')",
     )
     _migrations.upgrade(database_url, house).raise_for_failures()
+    with connection(database_url) as opened:
+        opened.execute(LEASHES)
     people.revision("end_people", "op.execute('DELETE FROM things')")
     _migrations.upgrade(database_url, house).raise_for_failures()
+    assert rows(database_url, "SELECT * FROM pets.leashes") == []
     assert rows(database_url, "SELECT owner_id FROM pets.things") == [(None,), (None,)]
+    with connection(database_url) as opened:
+        opened.execute("DROP TABLE pets.tags, pets.leashes")
     pets.revision("drop_things", "op.drop_table('things', schema='pets')", phase="contract")
     _migrations.upgrade(database_url, house)
     assert tables(database_url, "pets", "people") == {"people.things"}
