@@ -72,7 +72,7 @@ def kept_inside(connection: Connection, module: str, schemas: Sequence[str]) -> 
                 " the other module for what it knows, hear its events, or declare a link in plugin.toml."
             )
 
-    event.listen(connection, "commit", refuse, insert=True)  # whoever else hears of it: it is committed
+    event.listen(connection, "commit", refuse)
     try:
         yield
     finally:

@@ -95,7 +95,7 @@ class Run:
                 return
             if self._observer is not None:
                 self._observer.connected(connection)
-            event.listen(connection, "commit", self._committing)
+            event.listen(connection, "begin", self._beginning)
             try:
                 steps.run(
                     connection,
@@ -117,7 +117,8 @@ class Run:
         if self._observer is not None:
             self._observer.starting(self._module.name, revision)
 
-    def _committing(self, _: Connection) -> None:
+    def _beginning(self, _: Connection) -> None:
+        # a transaction that begins within a revision follows one that it committed
         self._has_committed = self._has_committed or self._is_inside
 
     def _finished(self, revision: Revision, duration_ms: int) -> None:
