@@ -46,10 +46,11 @@ def export(url: str, plan: RemovalPlan, path: Path, progress: Callable[[str], No
     with psycopg.connect(libpq_url(url)) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
-        write(connection, plan, path, progress)
+        # first, because a file that is there and not remembered is guarded by nothing
         written = exports.contents(connection, plan.module, tables(connection, plan.module))
-    with psycopg.connect(libpq_url(url)) as connection:
-        exports.remember(connection, plan.module, path, written)
+        write(connection, plan, path, progress)
+        with psycopg.connect(libpq_url(url)) as other:
+            exports.remember(other, plan.module, path, written)
 
 
 def write(

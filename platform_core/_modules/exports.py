@@ -18,6 +18,17 @@ from platform_core.errors import OperationError
 Contents = Mapping[str, Sequence[str]]
 """Table → how many rows, and a sum over all of them that does not depend on their order."""
 
+_WRITTEN_ALIKE: Final = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "lc_monetary": "C",
+    "search_path": "pg_catalog",
+}
+"""What decides how PostgreSQL writes a value as text: sessions of other machines have other settings."""
+
 _SUM: Final = sql.SQL(
     "SELECT count(*)::text, coalesce(sum(hashtextextended(CAST(ROW(each.*) AS text), 0)), 0)::text FROM {} AS each"
 )
@@ -26,10 +37,13 @@ _SUM: Final = sql.SQL(
 def contents(connection: psycopg.Connection[Any], module: str, tables: Sequence[str]) -> Contents:
     """Return what a module's tables hold, as far as this transaction sees them; every row is read."""
     found = {}
-    for name in tables:
-        row = connection.execute(_SUM.format(sql.Identifier(module, name))).fetchone()
-        assert row is not None  # noqa: S101  # an aggregate without GROUP BY has one row
-        found[name] = list(row)
+    with connection.transaction(force_rollback=True):  # it takes the settings back, and there is nothing else
+        for setting, value in _WRITTEN_ALIKE.items():
+            connection.execute("SELECT set_config(%s, %s, true)", (setting, value))
+        for name in tables:
+            row = connection.execute(_SUM.format(sql.Identifier(module, name))).fetchone()
+            assert row is not None  # noqa: S101  # an aggregate without GROUP BY has one row
+            found[name] = list(row)
     return found
 
 

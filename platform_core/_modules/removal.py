@@ -162,8 +162,8 @@ def purge(
     drops the switch.
 
     Args:
-        last: called with the connection that drops its tables, in that transaction and when nobody can write to them
-            any more; what it raises keeps them. It may be called again, where a lock was missing.
+        last: called with the connection that drops its tables, in that transaction and when nobody can read or write
+            them any more; what it raises keeps them. It may be called again, where another lock was missing.
         forget: called when they are dropped, for what other modules keep under its names.
 
     Returns: what is left nevertheless, a line each; nothing, as a rule.
@@ -201,8 +201,8 @@ def _drop(
     listed = sql.SQL(", ").join(his)
     with connection.transaction():
         try:
-            if his:
-                connection.execute(sql.SQL("LOCK TABLE {} IN EXCLUSIVE MODE").format(listed))
+            if his:  # as DROP needs it: a reader is met here, and not after `last` has read everything
+                connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(listed))
             if last is not None:
                 last(connection)
             if his:  # not by CASCADE: what somebody else has built upon them is not ours to drop

@@ -17,10 +17,10 @@ import psycopg
 import pytest
 from ledger.application import Deposit, OpenAccount
 
-from platform_core._migrations import links, roles, upgrade
+from platform_core._migrations import links, lock, roles, upgrade
 from platform_core._migrations.plan import installed_migrations, kernel_migrations
 from platform_core._module_operations import DisableModule, EnableModule
-from platform_core._modules import archive, removal
+from platform_core._modules import archive, exports, removal
 from platform_core.app import Kernel
 from platform_core.cli.modules._remove import _drain, _end
 from platform_core.declarations import GoneModule
@@ -305,6 +305,75 @@ async def test_a_purge_after_an_export_of_its_own_stops_where_something_was_writ
     await end(tmp_path / "second.zip", purge=False)
     assert list(await end(purge=True)) == []
     assert removal_traces(p) == []
+
+
+def test_the_same_rows_have_the_same_sum_whoever_asks(fresh_database_url: str) -> None:
+    with psycopg.connect(fresh_database_url, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA blog")
+        connection.execute("CREATE TABLE blog.authors ()")
+        connection.execute(
+            "CREATE TABLE blog.posts AS SELECT timestamptz '2026-11-23 12:00Z' AS at, interval '1 day 2 hours' AS kept,"
+            " '\\xc3a9'::bytea AS raw, 0.1::float8 + 0.2 AS share,"
+            " regclass 'blog.authors' AS other"
+        )
+    sums = []
+    for settings in (
+        {"TimeZone": "UTC"},
+        {"TimeZone": "Asia/Tokyo"},
+        {"DateStyle": "German"},
+        {"IntervalStyle": "iso_8601"},
+        {"bytea_output": "escape"},
+        {"extra_float_digits": "-3"},
+        {"search_path": "blog"},
+    ):
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        for autocommit in (True, False):
+            with psycopg.connect(fresh_database_url, autocommit=autocommit, options=options) as connection:
+                sums.append(exports.contents(connection, "blog", ["posts"]))
+                for name, value in settings.items():  # an export that goes on writes as it would have
+                    shown = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
+                    assert shown is not None
+                    assert shown[0].startswith(value)
+    assert sums == [sums[0]] * len(sums)
+
+
+def test_a_reader_delays_a_purge_and_nothing_is_read_in_vain(
+    fresh_database_url: str, load: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, kernel = fresh_database_url, load(LEDGER)
+    upgrade(url, [kernel_migrations(), *kernel.migrations], roles=True).raise_for_failures()
+    monkeypatch.setattr(lock, "LOCK_TIMEOUT_MS", 100)
+    told, reads = [], 0
+
+    def read(_connection: psycopg.Connection[Any]) -> None:
+        nonlocal reads
+        reads += 1
+
+    with psycopg.connect(url) as reader:
+        reader.execute("SELECT FROM ledger.accounts")
+
+        def progress(line: str) -> None:
+            told.append(line)
+            reader.commit()
+
+        assert removal.purge(url, "ledger", progress=progress, last=read) == []
+    assert len(told) == 1
+    assert "ledger: a table is in use" in told[0]
+    assert reads == 1
+
+
+async def test_an_export_that_is_not_remembered_is_not_there(
+    p: RunningPlatform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exports, "contents", killed)
+    with psycopg.connect(p.database_url, autocommit=True) as connection:
+        plan = removal.plan(connection, "ledger", p.kernel.plugins)
+    with pytest.raises(KeyboardInterrupt):
+        archive.export(p.database_url, plan, tmp_path / "ledger.zip", lambda _line: None)
+    assert not (tmp_path / "ledger.zip").exists()
 
 
 async def test_a_purge_whose_end_failed_is_finished_by_the_same_command_and_its_export_stays(
