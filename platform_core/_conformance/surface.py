@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from platform_core._conformance.grades import Finding, remark
 from platform_core._conformance.ground import Ground
@@ -25,24 +27,43 @@ def check(subject: Subject, ground: Ground) -> Iterator[Finding]:
         )
         return
     command = ["-m", "platform_core", "modules", "surface", subject.name, "--check", "--json"]
-    done = subprocess.run(  # noqa: S603  # our own program
-        [sys.executable, *command],
-        cwd=subject.source,
-        env={**environment(), "PLATFORM_ENV": "development", "PLATFORM_MODULES": ",".join(subject.modules)},
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
-    told = done.stdout[
-        done.stdout.find("{") :
-    ]  # a module may print when it is imported, and is told of that elsewhere
-    if not told.startswith("{"):
+    try:
+        done = subprocess.run(  # noqa: S603  # our own program
+            [sys.executable, *command],
+            cwd=subject.source,
+            env={
+                **environment(),
+                "PLATFORM_ENV": "development",
+                "PLATFORM_MODULES": ",".join(subject.modules),
+            },
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        yield Finding(
+            subject.name,
+            f"its surface was not read after {_SECONDS:g} s: it hangs",
+            f"find what waits for ever when it is imported or declares: run `platform modules surface {subject.name}`",
+        )
+        return
+    found = _answer(done.stdout)
+    if found is None:
         yield Finding(subject.name, f"its surface cannot be read: {done.stderr.strip()[-300:]}")
         return
-    found = json.loads(told)
     for problem in found["problems"]:
         yield Finding(FILE, problem)
     if not (found["problems"] or found["is_current"]):
         hint = f"run `platform modules surface {subject.name}`, and commit it"
         yield Finding(FILE, "it is not what the code says", hint)
+
+
+def _answer(told: str) -> dict[str, Any] | None:
+    """Return what the command has answered, beside whatever a module prints; that it prints is told elsewhere."""
+    for brace in re.finditer("{", told):
+        with contextlib.suppress(ValueError):
+            found, _ = json.JSONDecoder().raw_decode(told, brace.start())
+            if {"problems", "is_current"} <= found.keys():
+                return dict(found)
+    return None

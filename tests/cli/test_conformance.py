@@ -28,7 +28,7 @@ from packaging.version import Version
 from psycopg.sql import SQL, Identifier
 
 from platform_core import __version__
-from platform_core._conformance import badge, own_tests, report, residue
+from platform_core._conformance import badge, own_tests, report, residue, surface
 from platform_core._conformance.alone import _function
 from platform_core._conformance.catalogue import CHECKS
 from platform_core._conformance.environment import Bench, _variables, prepared
@@ -295,6 +295,24 @@ def test_tests_that_hang_are_told_with_what_to_do(bench: Bench, monkeypatch: pyt
     [finding] = own_tests.check(bench.subject, Ground(bench.subject))
     assert finding.problem == "its tests were not through after 0.5 s"
     assert "find the one that waits for ever" in finding.hint
+
+
+def test_a_surface_is_found_beside_what_a_module_prints(bench: Bench) -> None:
+    assert bench.subject.source is not None
+    empty: dict[str, Any] = {"versions": {}, "stable": {}, "provisional": {}, "deprecated": {}}
+    (bench.subject.source / surface.FILE).write_text(json.dumps(empty))
+    (bench.subject.package / "__init__.py").write_text("print({'noise': 1}, '{', end='')\n")
+    findings, _ = made("surface", bench.subject, bench, {}, 150)
+    assert [finding.problem for finding in findings] == ["it is not what the code says"]
+
+
+def test_a_surface_that_hangs_is_told_with_what_to_do(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bench.subject.source is not None
+    (bench.subject.source / surface.FILE).write_text("{}")
+    monkeypatch.setattr(surface, "_SECONDS", 0.01)
+    [finding] = surface.check(bench.subject, Ground(bench.subject))
+    assert finding.problem == "its surface was not read after 0.01 s: it hangs"
+    assert "find what waits for ever" in finding.hint
 
 
 async def test_a_purge_that_hangs_is_told_with_what_to_do(
