@@ -54,9 +54,21 @@ def listed_in(path: Path) -> tuple[str, ...]:
         ValueError: there are none; whoever names a file means a choice, and not "everything".
     """
     parts = listed(path.read_text(encoding="utf-8"))
+    if not parts and _is_printed_to(path):
+        raise ValueError(
+            f"{path} names nothing, because this command prints into it: the shell has emptied it before it was read."
+            f" Bring it back, then print into another file and rename that: … > {path}.new && mv {path}.new {path}"
+        )
     if not parts:
         raise ValueError(f"{path} names nothing; write an entry into it, or leave the variable out")
     return parts
+
+
+def _is_printed_to(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(1))
+    except OSError:  # there is no standard output
+        return False
 
 
 def chosen_modules(source: Mapping[str, str]) -> tuple[str, ...]:

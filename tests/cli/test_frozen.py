@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import py_compile
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,6 +85,25 @@ def test_a_file_that_names_no_module_does_not_mean_every_module(
     outcome = cli("modules", command, env={"PLATFORM_MODULES_FILE": str(file)})
     assert outcome.code == 1
     assert f"{file} names nothing" in outcome.out + outcome.err
+
+
+@pytest.mark.usefixtures("nothing_set")
+def test_a_set_that_is_frozen_into_the_file_that_it_comes_from_is_told_what_emptied_it(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "modules.txt"
+    with file.open("w") as emptied:  # as `> modules.txt` does
+        done = subprocess.run(
+            [sys.executable, "-m", "platform_core", "modules", "freeze"],
+            env={**os.environ, "PLATFORM_MODULES_FILE": str(file)},
+            stdout=emptied,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "because this command prints into it: the shell has emptied it" in done.stderr
+    assert f"> {file}.new && mv {file}.new {file}" in done.stderr
 
 
 def test_names_choose_among_a_frozen_set_and_add_nothing_to_it(tmp_path: Path) -> None:
