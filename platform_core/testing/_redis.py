@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 
-from platform_core.testing._servers import ServersUnavailable
+from platform_core.testing._directories import ServersUnavailable
 
 
 def emptied(url: str, process: str) -> str:

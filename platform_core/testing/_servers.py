@@ -12,10 +12,7 @@ asks starts nothing. With `kill -9` of the controller the servers end too (`plat
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import itertools
 import json
-import os
 import random
 import shutil
 import socket
@@ -24,23 +21,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from platform_core.errors import OperationError
+from platform_core.testing._directories import ServersUnavailable, reserved_directory
 
 if TYPE_CHECKING:
     import psycopg
-
-
-_MEMORY = Path("/dev/shm")  # noqa: S108  # what is made there is closed to others
-_PLENTY_BYTES = 4 * 1024**3
-_LARGEST_BYTES = 1024**3
-"""Templates of code that has changed since add up; a directory that is larger is emptied, and made anew in seconds."""
-
-
-class ServersUnavailable(OperationError):
-    """The servers for the tests could not be started or reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +95,7 @@ class OwnServers:
         if not (database_url and redis_url):
             from platform_core.embedded import embedded_services
 
-            slot = self._stack.enter_context(_slot())
+            slot = self._stack.enter_context(reserved_directory())
             started = self._stack.enter_context(
                 embedded_services(slot, database=not database_url, redis=not redis_url, durable=False)
             )
@@ -180,105 +166,6 @@ def _answer(servers: OwnServers) -> dict[str, str]:
         return asdict(servers.addresses())
     except Exception as error:  # noqa: BLE001  # the worker that asked reports it; the door stays open
         return {"error": f"{type(error).__name__}: {error}"}
-
-
-# ── the directory of the embedded servers ────────────────────────────────────────────────────────
-
-
-@contextlib.contextmanager
-def _slot() -> Iterator[Path]:
-    """
-    Reserve a data directory that an earlier run may have filled: initdb and migrated templates are then there already.
-
-    Concurrent runs get directories of their own. One whose run did not end properly is emptied first: these servers do
-    not wait for the disk, so nothing in it can be trusted.
-    """
-    root = _root()
-    for number in itertools.count():
-        lock = os.open(root / f"{number}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        slot, clean = root / str(number), root / f"{number}.clean"
-        if not (_locked(lock) and _prepared(slot, clean)):
-            os.close(lock)
-            continue
-        try:
-            yield slot
-            clean.touch()  # not reached when the run was killed
-        finally:
-            os.close(lock)
-        return
-
-
-def _place() -> Path:
-    """
-    Return where servers keep their data: in memory where there is plenty, unless `TMPDIR` says where.
-
-    A test's database is some 600 files that live for a second; on a disk they cost more than most tests do.
-    """
-    has_plenty = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _PLENTY_BYTES
-    if has_plenty and os.access(_MEMORY, os.W_OK | os.X_OK) and not os.environ.get("TMPDIR"):
-        return _MEMORY
-    return Path(tempfile.gettempdir())
-
-
-def _root() -> Path:
-    root = _place() / f"platform-core-tests-{os.getuid()}"
-    with contextlib.suppress(FileExistsError):
-        root.mkdir(mode=0o711)
-        root.chmod(0o711)  # passable for the servers' account when root runs the tests
-    status = root.lstat()
-    if root.is_symlink() or status.st_uid != os.getuid():
-        raise ServersUnavailable(
-            f"{root} belongs to somebody else. Remove it, or set TMPDIR to a directory of yours."
-        )
-    return root
-
-
-@contextlib.contextmanager
-def servers_directory() -> Iterator[Path]:
-    """
-    Make a directory for servers of a test's own, and remove it with all they left.
-
-    Where root runs the tests, PostgreSQL runs as another account. pytest's directories are closed to that one, and what
-    the servers keep elsewhere instead (see `platform_core.embedded`) nobody would remove.
-    """
-    with tempfile.TemporaryDirectory(
-        prefix="platform-servers-", dir=_place(), ignore_cleanup_errors=True
-    ) as name:
-        directory = Path(name).resolve()
-        directory.chmod(0o711)
-        yield directory
-
-
-def _prepared(slot: Path, clean: Path) -> bool:
-    """Tell whether the directory may be used; servers of a killed run may still be on their way out of it."""
-    if clean.exists():
-        clean.unlink()
-        if _size_bytes(slot) < _LARGEST_BYTES:
-            return True
-    if (slot / "embedded.lock").exists():
-        lock = os.open(slot / "embedded.lock", os.O_RDWR)
-        try:
-            if not _locked(lock):
-                return False
-        finally:
-            os.close(lock)
-    shelter = slot / "embedded"
-    if shelter.is_symlink():
-        shutil.rmtree(shelter.resolve(), ignore_errors=True)
-    shutil.rmtree(slot, ignore_errors=True)
-    return True
-
-
-def _size_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 # ── this run, and what earlier ones left behind ──────────────────────────────────────────────────

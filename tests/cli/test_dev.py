@@ -21,7 +21,7 @@ import pytest
 
 from platform_core.dev import _Interruption
 from platform_core.testing import PluginSource, RunningProcess, RunPlatform, plugins_installed, run_process
-from platform_core.testing._servers import servers_directory
+from platform_core.testing._directories import servers_directory
 
 if TYPE_CHECKING:
     from conftest import CommandLine

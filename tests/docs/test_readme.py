@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from platform_core.testing import run_process
-from platform_core.testing._servers import servers_directory
+from platform_core.testing._directories import servers_directory
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

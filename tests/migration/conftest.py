@@ -13,7 +13,8 @@ from platform_core import embedded
 from platform_core._migrations import ModuleMigrations, kernel_migrations
 from platform_core.declarations import Link
 from platform_core.testing._databases import Databases
-from platform_core.testing._servers import Addresses, servers_directory
+from platform_core.testing._directories import servers_directory
+from platform_core.testing._servers import Addresses
 
 sys.path.append(str(Path(__file__).parent))
 

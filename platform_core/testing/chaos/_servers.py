@@ -18,8 +18,8 @@ import redis
 from platform_core.embedded import embedded_services
 from platform_core.embedded.programs import find_redis
 from platform_core.testing._databases import with_database
+from platform_core.testing._directories import servers_directory
 from platform_core.testing._processes import watched
-from platform_core.testing._servers import servers_directory
 
 PATIENCE_SECONDS = 30.0
 
