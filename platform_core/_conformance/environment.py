@@ -70,8 +70,12 @@ def prepared(path: Path) -> Iterator[Bench]:
         raise OperationError(f"There is nothing at {path}. Give a wheel, or the folder of a project.")
     with tempfile.TemporaryDirectory(prefix="platform-conformance-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        for part in ("home", "desk", "scratch", "tmp"):
-            (folder / part).mkdir()
+        for part in ("home", "desk", "scratch"):
+            (folder / part).mkdir(mode=0o700)
+        (folder / "tmp").mkdir()
+        # passable for the account that root has servers run as: they keep their data here, and these go with the rest
+        for passed in (folder, folder / "tmp"):
+            passed.chmod(0o711)
         venv.EnvBuilder(with_pip=False, symlinks=True).create(folder / "environment")
         [packages] = (folder / "environment").glob("lib/python*/site-packages")
         source = _copied(path, folder / "source") if path.is_dir() else None
@@ -192,8 +196,6 @@ def _variables(folder: Path) -> Mapping[str, str]:
     kept = {name: value for name, value in environment().items() if name in _KEPT}
     # programs that stand beside this interpreter, as squawk does, are found whether it was activated or not
     path = os.pathsep.join(filter(None, (sysconfig.get_path("scripts"), kept.get("PATH"))))
-    own = {
-        "HOME": str(folder / "home"),
-        "TMPDIR": str(folder / "tmp"),
-    }  # what a killed process leaves goes, too
+    # what a killed process leaves goes, too
+    own = {"HOME": str(folder / "home"), "TMPDIR": str(folder / "tmp")}
     return {**kept, **own, "PATH": path, "PYTHONUNBUFFERED": "1"}

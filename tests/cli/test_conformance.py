@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -313,6 +314,13 @@ def test_a_surface_that_hangs_is_told_with_what_to_do(bench: Bench, monkeypatch:
     [finding] = surface.check(bench.subject, Ground(bench.subject))
     assert finding.problem == "its surface was not read after 0.01 s: it hangs"
     assert "find what waits for ever" in finding.hint
+
+
+def test_servers_that_root_starts_in_there_find_their_data_in_reach(bench: Bench) -> None:
+    """Out of reach they would keep them below /var/lib, where nobody removes them."""
+    temporary = Path(bench.variables["TMPDIR"])
+    assert bench.folder in temporary.parents
+    assert [stat.S_IMODE(place.stat().st_mode) for place in (bench.folder, temporary)] == [0o711, 0o711]
 
 
 async def test_a_purge_that_hangs_is_told_with_what_to_do(
