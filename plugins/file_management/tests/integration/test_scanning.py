@@ -13,7 +13,7 @@ from file_management import FileRejected
 from file_management.infrastructure.signatures import SignatureScanner
 from file_management.testing import picture, upload
 from platform_core.testing import PlatformFactory, RunningPlatform
-from user_management.testing import Account, essentials, sign_up
+from user_management.testing import Account, essentials, log_in, sign_up
 
 API = "/api/v1/files"
 MODULES = ["user_management", "file_management"]
@@ -115,6 +115,11 @@ async def test_row_63_archives_that_people_make_are_taken(eve: Account) -> None:
         ("run.bat", b"@echo off\r\n"),
         ("run.txt.ps1", b"Get-Process"),
         ("a.lnk", b"anything"),
+        ("run.bat.", b"@echo off\r\n"),
+        ("run.bat. .", b"@echo off\r\n"),
+        ("run.bat::$DATA", b"@echo off\r\n"),
+        ("notes:run.bat", b"@echo off\r\n"),
+        ("photo.png.", b"just text"),
     ],
 )
 async def test_row_60_programs_and_what_pretends_to_be_a_picture_are_415(
@@ -128,7 +133,7 @@ async def test_row_60_programs_and_what_pretends_to_be_a_picture_are_415(
 async def test_row_62_what_was_taken_gets_no_name_under_which_it_would_not_have_been(eve: Account) -> None:
     file = await upload(eve.client, "notes.txt", b"@echo off\r\n")
     path = f"{API}/{file['id']}"
-    for name in ("notes.bat", "notes.EXE", "notes.png"):
+    for name in ("notes.bat", "notes.EXE", "notes.png", "notes.bat. .", "notes.bat::$DATA", "notes.png."):
         answer = await eve.client.patch(path, json={"name": name})
         assert (answer.status_code, answer.json()["type"]) == (415, "/problems/type-not-allowed"), name
     assert (await eve.client.patch(path, json={"name": "notes.md"})).status_code == 200
@@ -145,6 +150,37 @@ async def test_a_deployer_says_which_types_are_taken(platform: PlatformFactory) 
         eve = await sign_up(p, "eve")
         await upload(eve.client, "a.txt", b"text")
         assert (await refused(eve, "a.zip", zipped(b"x")))["status"] == 415
+
+
+async def test_row_62_a_deployers_types_hold_for_new_names_as_for_uploads(platform: PlatformFactory) -> None:
+    narrowed = {"PLATFORM_FILE_MANAGEMENT_ALLOWED_TYPES": "image/*,text/plain"}
+    async with (
+        platform(MODULES, seed=essentials) as before,
+        platform(MODULES, settings=narrowed, beside=before) as p,
+    ):
+        eve = await sign_up(before, "eve")
+        old = [await upload(eve.client, *one) for one in (("a.pdf", b"%PDF-1.7\n"), ("old.js", b"text"))]
+        eve = await log_in(p, eve.email)
+
+        async def renamed(file: dict[str, Any], name: str) -> int:
+            return (await eve.client.patch(f"{API}/{file['id']}", json={"name": name})).status_code
+
+        file = await upload(eve.client, "a.txt", b"text")
+        for name in ("a.js", "a.csv", "a.css", "a.js.", "a.js::$DATA"):
+            assert (await refused(eve, name, b"text"))["status"] == 415, name
+            assert await renamed(file, name) == 415, name
+        assert await renamed(file, "b.log") == 200
+
+        # what was taken once may go by any name that makes nothing else of it
+        assert [await renamed(old[0], "b.pdf"), await renamed(old[1], "b.js")] == [200, 200]
+        assert [await renamed(old[0], "b.png"), await renamed(old[1], "b.css")] == [415, 415]
+        assert await renamed(old[1], "b.txt") == 200
+
+        picture_ = await upload(eve.client, "c.txt", b"text")
+        await eve.client.post(f"{API}/{picture_['id']}/versions", files={"file": ("c", picture())})
+        assert await renamed(picture_, "c.js") == 200
+        restored = await eve.client.post(f"{API}/{picture_['id']}/versions/1/restore")
+        assert (restored.status_code, restored.json()["type"]) == (415, "/problems/type-not-allowed")
 
 
 # ── clamd, and what it may answer ────────────────────────────────────────────────────────────────

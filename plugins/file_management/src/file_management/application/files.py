@@ -226,8 +226,7 @@ async def update_file(
         file = await access.to_write(command.file_id)
     if "name" in changes:
         name = file_name(changes["name"])
-        if name != file.name:
-            intake.require_fitting(name, file.content_type)
+        intake.require_renamable(file.name, name, file.content_type)
         file.rename(name, now)
     return view(file)
 

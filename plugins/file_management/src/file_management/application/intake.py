@@ -19,6 +19,7 @@ from file_management.domain import (
     TypeNotAllowed,
     TypePolicy,
     UnsafeArchive,
+    is_called_picture,
 )
 from file_management.hookspecs import CLEAN, THUMBNAIL, ScannerAway, Verdict
 from file_management.settings import FileManagementSettings
@@ -77,12 +78,25 @@ class Intake:
 
     def require_fitting(self, name: str, content_type: str) -> None:
         """
-        Insist that content which was taken may go by another name: a program is one by either.
+        Insist that content which was taken before may go by this name.
 
         Raises:
-            TypeNotAllowed: under that name it would not have been taken.
+            TypeNotAllowed: under that name it would not be taken.
         """
-        self._policy.check(self.types.by_name(name) or content_type, name)
+        self._policy.check(self.types.renamed(content_type, name), name)
+
+    def require_renamable(self, old: str, new: str, content_type: str) -> None:
+        """
+        Insist on the same where the new name makes something else of the content than the old one.
+
+        A name that does not stays possible when fewer types are taken than were once.
+
+        Raises:
+            TypeNotAllowed: under the new name it would not be taken.
+        """
+        is_another_type = self.types.renamed(content_type, new) != self.types.renamed(content_type, old)
+        if is_another_type or (is_called_picture(new) and not is_called_picture(old)):
+            self.require_fitting(new, content_type)
 
     def rejected(self, rejection: Rejected, *, name: str, owner_id: UUID) -> None:
         """Tell that something was not taken that was to be a new file."""

@@ -167,8 +167,8 @@ class Types(Protocol):
         """Return the media type of content that begins with `head`, under this name."""
         ...
 
-    def by_name(self, name: str) -> str | None:
-        """Return the type that a name makes of whatever is in it; None where the content decides."""
+    def renamed(self, content_type: str, name: str) -> str:
+        """Return the media type that content of this type has under another name."""
         ...
 
 

@@ -24,8 +24,8 @@ from file_management.domain.errors import (
 )
 from file_management.domain.files import COMPLETED, FAILED, PROCESSING, QUARANTINED, Blob, File, Version
 from file_management.domain.folders import Folder
-from file_management.domain.names import file_name, folder_name
-from file_management.domain.types import OCTETS, TypePolicy
+from file_management.domain.names import extensions, file_name, folder_name
+from file_management.domain.types import OCTETS, TypePolicy, is_called_picture
 from file_management.domain.uploads import Upload
 
 __all__ = [
@@ -60,6 +60,8 @@ __all__ = [
     "Version",
     "VersionNotFound",
     "WrongProtocolVersion",
+    "extensions",
     "file_name",
     "folder_name",
+    "is_called_picture",
 ]

@@ -24,6 +24,18 @@ def file_name(text: str, field: str = "name") -> str:
     return _checked(re.split(r"[/\\]", text)[-1], field)
 
 
+def extensions(name: str) -> tuple[str, ...]:
+    """
+    Return what a name ends with, in lower case, for every system that may save it; without a dot it is all of it.
+
+    Windows drops dots and blanks at the end, and takes what follows a colon for a stream of the file before it, where
+    others (and browsers, which write another character for the colon) go by the end.
+    """
+    stem = name.partition(":")[0]
+    readings = (name, stem) if "." in stem else (name,)
+    return tuple(reading.rstrip(". ").rpartition(".")[2].lower() for reading in readings)
+
+
 def folder_name(text: str, field: str = "name") -> str:
     """
     Return what a folder is called.

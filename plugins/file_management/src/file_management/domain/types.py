@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from file_management.domain.errors import TypeNotAllowed
+from file_management.domain.names import extensions
 
 OCTETS = "application/octet-stream"
 
@@ -36,11 +37,15 @@ class TypePolicy:
         """
         if _fits(content_type, self.refused) or (self.allowed and not _fits(content_type, self.allowed)):
             raise TypeNotAllowed(f"Files of the type {content_type} are not taken here.")
-        extension = name.rpartition(".")[2].lower()
         # drawings are text that may run
         is_picture = content_type.startswith(_TOLD_BY_BYTES) and content_type != "image/svg+xml"
-        if extension in _PICTURES and not is_picture:
+        if is_called_picture(name) and not is_picture:
             raise TypeNotAllowed(f"It is called a picture, but its content is {content_type}.")
+
+
+def is_called_picture(name: str) -> bool:
+    """Tell whether a name promises a picture."""
+    return not _PICTURES.isdisjoint(extensions(name))
 
 
 def _fits(content_type: str, patterns: Iterable[str]) -> bool:

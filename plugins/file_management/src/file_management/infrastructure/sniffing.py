@@ -8,7 +8,7 @@ from typing import Final
 
 import filetype
 
-from file_management.domain import OCTETS
+from file_management.domain import OCTETS, extensions
 
 _PROGRAMS: Final = (
     (b"MZ", "executable/vnd.microsoft.portable-executable"),
@@ -55,6 +55,8 @@ _SCRIPT_NAMES: Final = frozenset(
 )
 """Names by which operating systems run a file, whatever is in it."""
 
+_BY_NAME: Final = "executable/by-name"
+
 _MARKUP: Final = (
     (re.compile(rb"<\?(php|=)", re.I), "executable/php"),
     (re.compile(rb"<svg[\s>]", re.I), "image/svg+xml"),
@@ -75,27 +77,41 @@ class Signatures:
         for signature, kind in _PROGRAMS:
             if head.startswith(signature):
                 return kind
-        named = self.by_name(name)
-        if named is not None:
-            return named
+        if _is_program(name):
+            return _BY_NAME
         known = filetype.guess_mime(head) if head else None
         if known is not None:
             return str(known)
         return _text(head, name) if _is_text(head) else OCTETS
 
-    def by_name(self, name: str) -> str | None:
-        """Return what operating systems take a file of this name for, whatever is in it."""
-        return "executable/by-name" if name.rpartition(".")[2].lower() in _SCRIPT_NAMES else None
+    def renamed(self, content_type: str, name: str) -> str:
+        """Return what content of this type is by another name: a program is one by either, text what it is called."""
+        if _is_program(name):
+            return _BY_NAME
+        return _named_text(name) if _is_told_by_name(content_type) else content_type
 
 
 def _text(head: bytes, name: str) -> str:
     for pattern, kind in _MARKUP:
         if pattern.search(head):
             return "text/html" if kind == "image/svg+xml" and b"<html" in head.lower() else kind
-    named, _ = mimetypes.guess_type(f"x.{name.rpartition('.')[2]}") if "." in name else (None, None)
-    if named is not None and (named.startswith("text/") or named in _TEXTUAL) and named != "text/html":
-        return named
+    return _named_text(name)
+
+
+def _named_text(name: str) -> str:
+    for extension in extensions(name) if "." in name else ():
+        named, _ = mimetypes.guess_type(f"x.{extension}")
+        if named is not None and _is_told_by_name(named):
+            return named
     return "text/plain"
+
+
+def _is_told_by_name(content_type: str) -> bool:
+    return (content_type.startswith("text/") or content_type in _TEXTUAL) and content_type != "text/html"
+
+
+def _is_program(name: str) -> bool:
+    return not _SCRIPT_NAMES.isdisjoint(extensions(name))
 
 
 def _is_text(head: bytes) -> bool:
