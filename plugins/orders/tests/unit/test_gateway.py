@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -87,24 +88,43 @@ def test_the_ledger_survives_a_restart(tmp_path: Path) -> None:
     assert DevelopmentGateway(tmp_path / "ledger").ledger == before.ledger
 
 
-async def test_the_key_is_rotated_without_a_restart(tmp_path: Path) -> None:
+@asynccontextmanager
+async def what_is_shown() -> AsyncIterator[tuple[str, list[str]]]:
+    """Serve a gateway; yields its host and port, and the credentials of every request."""
     shown: list[str] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = (await reader.readuntil(b"\r\n\r\n")).decode()
-        shown.extend(line for line in request.split("\r\n") if line.lower().startswith("authorization:"))
+        headers = dict(line.lower().split(": ", 1) for line in request.split("\r\n")[1:] if line)
+        shown.append(headers.get("authorization", ""))
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
         await writer.drain()
         writer.close()
 
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", shown
+
+
+async def test_the_key_is_rotated_without_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     mounted = tmp_path / "key"
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    settings = OrdersSettings(PAYMENT_GATEWAY_URL=address, gateway_key=SecretFile(mounted))
-    async with server, payment_gateway(settings) as client:
-        with pytest.raises(PaymentGatewayAway):
+    async with what_is_shown() as (address, shown):
+        settings = OrdersSettings(PAYMENT_GATEWAY_URL=f"http://{address}", gateway_key=SecretFile(mounted))
+        async with payment_gateway(settings) as client:
+            for attempt in (client.check(), client.charge("a", PRICE, "tok_ok"), client.refund("a")):
+                caplog.clear()
+                with pytest.raises(PaymentGatewayAway):
+                    await attempt
+                [line] = caplog.messages
+                assert line.startswith("the key of the payment gateway cannot be read: "), "told once"
+            for key in ("the first key", "the second key"):
+                mounted.write_text(key)
+                await client.check()
+    assert shown == ["bearer the first key", "bearer the second key"]
+
+
+async def test_without_a_key_the_credentials_of_the_address_count() -> None:
+    async with what_is_shown() as (address, shown):
+        settings = OrdersSettings(PAYMENT_GATEWAY_URL=f"http://shop:pw@{address}")  # pragma: allowlist secret
+        async with payment_gateway(settings) as client:
             await client.check()
-        for key in ("the first key", "the second key"):
-            mounted.write_text(key)
-            await client.check()
-    assert [line.partition(" ")[2] for line in shown] == ["Bearer the first key", "Bearer the second key"]
+    assert shown == ["basic c2hvcdpwdw=="]

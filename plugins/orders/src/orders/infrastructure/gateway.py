@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,8 @@ from platform_core.domain import Money
 
 if TYPE_CHECKING:
     import httpx2
+
+_log = logging.getLogger(__name__)
 
 _CONNECT_SECONDS: Final = 2.0
 _ASK_SECONDS: Final = 3.0
@@ -70,7 +73,7 @@ class HttpPaymentGateway:
         client = self._configured()
         try:
             answer = await client.post(path, json=body, headers={"Idempotency-Key": key})
-        except (TransportError, OSError):  # or the file of its key is being replaced
+        except TransportError:
             return None
         return answer
 
@@ -79,7 +82,7 @@ class HttpPaymentGateway:
 
         try:
             answer = await self._configured().get(path, timeout=_ASK_SECONDS)
-        except (TransportError, OSError) as error:
+        except TransportError as error:
             raise PaymentGatewayAway from error
         if answer.status_code >= 500:
             raise PaymentGatewayAway
@@ -102,13 +105,20 @@ async def payment_gateway(settings: OrdersSettings) -> AsyncIterator[HttpPayment
     secret = settings.gateway_key
 
     def authorize(request: httpx2.Request) -> httpx2.Request:
-        if secret is not None:  # read anew each time, so that it rotates without a restart
-            request.headers["Authorization"] = f"Bearer {secret.get_secret_value()}"
+        assert secret is not None  # noqa: S101  # it is what this is called for
+        try:
+            key = secret.get_secret_value()  # anew each time, so that it rotates without a restart
+        except OSError as error:  # it may just be replaced; nothing was sent
+            _log.warning("the key of the payment gateway cannot be read: %s", error)
+            raise PaymentGatewayAway from error
+        request.headers["Authorization"] = f"Bearer {key}"
         return request
 
     timeout = httpx2.Timeout(settings.gateway_timeout_seconds, connect=_CONNECT_SECONDS)
+    # without a key, credentials in the URL count, which an `auth` of the client would switch off
+    auth = authorize if secret is not None else None
     async with httpx2.AsyncClient(
-        base_url=settings.gateway_url, auth=authorize, timeout=timeout, trust_env=False
+        base_url=settings.gateway_url, auth=auth, timeout=timeout, trust_env=False
     ) as client:
         yield HttpPaymentGateway(client)
 
