@@ -19,7 +19,7 @@ import secrets
 import threading
 import time
 import urllib.parse
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +66,14 @@ class _Place(Protocol):
     def delete(self, key: str) -> None: ...
     def objects(self, prefix: str) -> list[StoredObject]: ...
     def sweep(self, before: float) -> int: ...
+    def close(self) -> None: ...
+
+
+class _Opened:
+    """A place, the state of the credentials it was opened with, and how many hold it: its storage, and each call."""
+
+    def __init__(self, place: _Place, state: _FileState | None) -> None:
+        self.place, self.state, self.holders_count = place, state, 1
 
 
 class FileStorage:
@@ -82,8 +90,8 @@ class FileStorage:
 
     def __init__(self, url: str, scratch: Path, *, credentials: Path | None = None) -> None:
         self._url, self._scratch, self._credentials = url, scratch, credentials
-        self._opened_with: _FileState | None = None
-        self._place: _Place | None = None
+        self._present: _Opened | None = None
+        self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
     def close(self) -> None:
@@ -109,8 +117,8 @@ class FileStorage:
 
     @contextlib.asynccontextmanager
     async def draft(self) -> AsyncIterator[_Draft]:
-        place = await self._run(lambda place: place)
-        draft = _Draft(self, place.drafts / secrets.token_hex(16))
+        drafts = await self._run(lambda place: place.drafts)
+        draft = _Draft(self, drafts / secrets.token_hex(16))
         try:
             yield draft
         except DomainError as refusal:
@@ -129,7 +137,7 @@ class FileStorage:
 
     async def read(self, key: str, *, start: int = 0, stop: int | None = None) -> AsyncGenerator[bytes, None]:
         checked, end = _checked(key), 2**63 if stop is None else stop
-        piece_bytes = (await self._run(lambda place: place)).piece_bytes
+        piece_bytes = await self._run(lambda place: place.piece_bytes)
         while start < end:
             upto = min(start + piece_bytes, end)
             piece = await self._run(functools.partial(_read, key=checked, start=start, stop=upto))
@@ -159,7 +167,7 @@ class FileStorage:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(patience_seconds):
-                return await loop.run_in_executor(self._threads, lambda: call(self._opened()))
+                return await loop.run_in_executor(self._threads, self._call, call)
         except FileNotFoundError:
             raise
         except Exception as error:
@@ -167,20 +175,43 @@ class FileStorage:
             logger.warning("the storage failed", error=f"{type(error).__name__}: {error}")
             raise Unavailable("The file storage is away.", retry_after_seconds=2) from error
 
-    def _opened(self) -> _Place:
+    def _call(self, call: Callable[[_Place], T]) -> T:
+        with self._held() as place:
+            return call(place)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[_Place]:
+        """Hold the present place: one that is replaced meanwhile stays open until the last call in it has ended."""
+        with self._lock:
+            before = self._present
+            opened = self._present = self._opened()
+            opened.holders_count += 1
+        if before is not None and before is not opened:
+            self._let_go(before)
+        try:
+            yield opened.place
+        finally:
+            self._let_go(opened)
+
+    def _let_go(self, opened: _Opened) -> None:
+        with self._lock:
+            opened.holders_count -= 1
+            is_last = opened.holders_count == 0
+        if is_last:
+            try:
+                opened.place.close()
+            except Exception as error:  # noqa: BLE001  # whatever its library raises: nobody needs it any more
+                logger.warning("a storage was not closed", error=f"{type(error).__name__}: {error}")
+
+    def _opened(self) -> _Opened:
+        # looked at before they are read: opened once too often, never too seldom
         state = _state_of(self._credentials) if self._credentials else None
         # while the file is away, as one may be that is being replaced, the credentials that are known go on
-        if self._place is None or (state and state != self._opened_with):
-            scheme = urllib.parse.urlsplit(self._url).scheme
-            self._place = (
-                _Folder(Path(self._url.removeprefix("file://")))
-                if scheme in ("", "file")
-                else _Bucket(self._url, self._scratch)
-            )
-            self._opened_with = (
-                state  # looked at before they were read: opened once too often, never too seldom
-            )
-        return self._place
+        if self._present is not None and (state is None or state == self._present.state):
+            return self._present
+        if urllib.parse.urlsplit(self._url).scheme in ("", "file"):
+            return _Opened(_Folder(Path(self._url.removeprefix("file://"))), state)
+        return _Opened(_Bucket(self._url, self._scratch), state)
 
 
 class _Draft:
@@ -306,6 +337,9 @@ class _Folder:
     def sweep(self, before: float) -> int:
         return _sweep_drafts(self.drafts, before)
 
+    def close(self) -> None:
+        """Nothing is open between two calls."""
+
 
 class _Bucket:
     """Anything else that fsspec opens; S3 above all."""
@@ -376,6 +410,12 @@ class _Bucket:
 
     def sweep(self, before: float) -> int:
         return _sweep_drafts(self.drafts, before) + self._abort_uploads(before)
+
+    def close(self) -> None:
+        """Close the connections; on their own loop, and not wherever the garbage collector happens to run."""
+        client = getattr(self._files, "_s3creator", None)  # none before the first request
+        if client is not None:
+            self._files.close_session(self._files.loop, client)
 
     def _abort_uploads(self, before: float) -> int:
         if not hasattr(self._files, "call_s3"):

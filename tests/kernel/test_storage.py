@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from platform_core.errors import NotFound, OperationError, Unavailable
-from platform_core.storage import FileStorage
+from platform_core.storage import FileStorage, _Bucket, _Place
 
 DATA = os.urandom(3 * 1024 * 1024 + 17)
 
@@ -206,3 +207,49 @@ async def test_files_that_are_written_do_not_hold_up_the_loop(storage: FileStora
         held, _ = await asyncio.gather(beats(), stored(storage, f"tests/large{number}", DATA * 10))
         longest = min(longest, held)
     assert longest < 0.1
+
+
+async def test_credentials_that_rotate_open_one_place_and_close_the_old_one_when_its_last_call_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[object] = []
+    closed: list[object] = []
+
+    class Watched(_Bucket):
+        def __init__(self, url: str, scratch: Path) -> None:
+            super().__init__(url, scratch)
+            time.sleep(0.02)  # so that every thread comes before the first of them is ready
+            opened.append(self)
+
+        def close(self) -> None:
+            super().close()
+            assert threading.current_thread().name.startswith("storage"), "never on the platform's own loop"
+            closed.append(self)
+
+    monkeypatch.setattr("platform_core.storage._Bucket", Watched)
+    credentials = tmp_path / "credentials"
+    credentials.write_text("first")
+    storage = FileStorage("memory://files", tmp_path / "scratch", credentials=credentials)
+    await asyncio.gather(*(storage.objects("tests") for _ in range(8)))
+    assert (len(opened), closed) == (1, [])
+
+    is_under_way, may_end = threading.Event(), threading.Event()
+
+    def upload(place: _Place) -> object:
+        is_under_way.set()
+        may_end.wait(10)
+        return place
+
+    transfer = asyncio.create_task(storage._run(upload, patience_seconds=20))
+    await asyncio.to_thread(is_under_way.wait)
+    credentials.write_text("the second")
+    await asyncio.gather(*(storage.objects("tests") for _ in range(8)))
+    assert (len(opened), closed) == (2, []), "the transfer keeps its client"
+    may_end.set()
+    assert await transfer is opened[0]
+    assert closed == opened[:1]
+
+    credentials.write_text("and the third")
+    await storage.objects("tests")
+    assert closed == opened[:2], "nobody was in it"
+    storage.close()

@@ -174,6 +174,33 @@ async def test_keys_are_rotated_without_a_restart(
     assert await whole(files, "tests/one", stop=5) == b"12345", "while it is replaced, what is known goes on"
 
 
+async def test_a_client_with_old_keys_is_closed_when_its_transfer_has_ended(
+    storage: Callable[..., FileStorage], proxy: tuple[Proxy, str], tmp_path: Path
+) -> None:
+    slow, address = proxy
+    mounted = tmp_path / "credentials"
+    mounted.write_text("first")
+    files = storage(address, mounted)
+    old = await files._run(lambda place: place._files)  # type: ignore[attr-defined]  # the client itself
+
+    def is_open() -> bool:
+        return old._s3creator._client._endpoint.http_session._sessions is not None
+
+    await files.ping()
+    slow.delay(0.02)  # the whole takes six seconds and more
+    transfer = asyncio.create_task(keep(files, "tests/one"))
+    await asyncio.sleep(1)
+    mounted.write_text("the second")
+    await files.ping()
+    assert not transfer.done()
+    assert is_open()
+    slow.heal()
+    await transfer
+    await files.ping()
+    assert not is_open()
+    assert await whole(files, "tests/one") == DATA
+
+
 @pytest.mark.parametrize("seconds", [0.3, 1.5, 3])
 async def test_b17_a_transfer_that_is_cut_off_stores_nothing_and_what_is_left_is_swept(
     storage: Callable[[str], FileStorage], proxy: tuple[Proxy, str], bucket: Any, seconds: float
@@ -216,9 +243,9 @@ class HalfReadable:
 async def test_b17_a_draft_that_cannot_be_read_to_its_end_is_not_stored_as_its_half(
     storage: Callable[[str], FileStorage], server: str, bucket: Any
 ) -> None:
-    place = await asyncio.to_thread(storage(server)._opened)
+    draft: Any = HalfReadable()
     with pytest.raises(OSError, match="the disk fails"):
-        await asyncio.to_thread(place.keep, HalfReadable(), "tests/one")
+        await asyncio.to_thread(storage(server)._call, lambda place: place.keep(draft, "tests/one"))
     assert not bucket.exists("bucket/some/prefix/tests/one")
     assert half_uploads(bucket) == []
 
