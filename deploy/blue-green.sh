@@ -9,7 +9,8 @@
 #
 # RELEASE and NAMESPACE are both `platform` unless they are set; VALUES names a file of values, IMAGE the image without its
 # tag. A release that is not there yet gets its first build at once; one that rolled so far keeps its pods as active colour.
-# Helm 3.14 or newer and jq are needed.
+# TIMEOUT is what Helm waits at the most, 15m unless it is set: longer than migrations may take. Helm 3.14 or newer and jq
+# are needed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -24,7 +25,7 @@ refuse() {
 }
 # Contract revisions are run by the upgrade that asks for them, never again by a later one that keeps its values.
 upgrade() {
-    helm -n "$namespace" upgrade --install "$release" helm/platform --reset-then-reuse-values --wait --timeout 15m \
+    helm -n "$namespace" upgrade --install "$release" helm/platform --reset-then-reuse-values --wait --timeout "${TIMEOUT:-15m}" \
         ${VALUES:+--values "$VALUES"} ${IMAGE:+--set-string "image.repository=${IMAGE,,}"} \
         --set release.strategy=blueGreen --set-string migrations.contract= "$@"
 }
@@ -87,7 +88,7 @@ case "${1:-}" in
         echo "active: $active, ${running:-none}; idle: $idle, ${staged:-none}"
         ;;
     *)
-        sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+        sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
         exit 2
         ;;
 esac

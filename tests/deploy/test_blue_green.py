@@ -43,6 +43,7 @@ elif words[0] == "upgrade":
                 place = place.setdefault(folder, {{}})
             place[name] = value
     kept.write_text(json.dumps(values))
+    kept.with_name("waited").write_text(words[words.index("--timeout") + 1])
     rendered = [{helm!r}, "template", words[2], words[3], "-f", {minimal!r}, "-f", str(kept)]
     sys.exit(subprocess.run(rendered, stdout=open({objects!r}, "w")).returncode)
 """
@@ -70,15 +71,20 @@ class Release:
         """Be there already, with these values."""
         self._kept.write_text(json.dumps(values))
 
-    def run(self, *words: str) -> tuple[int, str]:
+    def waited(self) -> str:
+        """Return how long Helm was told to wait at the most."""
+        return self._kept.with_name("waited").read_text()
+
+    def run(self, *words: str, script: str = "blue-green.sh", **variables: str) -> tuple[int, str]:
         """Return the code and all that was said."""
-        script = REPOSITORY / "deploy" / "blue-green.sh"
-        done = subprocess.run([script, *words], env=self._environment, capture_output=True, text=True)
+        command = [REPOSITORY / "deploy" / script, *words]
+        environment = self._environment | variables
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
 
-    def does(self, *words: str) -> None:
+    def does(self, *words: str, **more: str) -> None:
         """Run it; it has to succeed."""
-        code, said = self.run(*words)
+        code, said = self.run(*words, **more)
         assert code == 0, said
 
     def images(self) -> dict[str, str]:
@@ -120,6 +126,15 @@ def test_the_first_build_of_all_has_clients_at_once(release: Release) -> None:
     release.does("switch", "1.5.0")
     code, said = release.run("switch")
     assert (code, "no build" in said) == (1, True), said
+
+
+def test_helm_waits_as_long_as_the_deployer_says(release: Release) -> None:
+    """Red when the scripts give up after 15 minutes, however long `migrations.waitSeconds` lets pods wait."""
+    release.does("stage", "1.5.0")
+    assert release.waited() == "15m"
+    for script, words in (("blue-green.sh", ["stage", "1.6.0"]), ("roll.sh", [])):
+        release.does(*words, script=script, TIMEOUT="80m", TAG="1.6.0", VALUES="a file")
+        assert release.waited() == "80m", script
 
 
 def test_a_release_that_rolled_keeps_its_build_as_the_active_colour(release: Release) -> None:

@@ -22,6 +22,9 @@ CRDS = REPOSITORY / "build" / "tools" / "crds"
 VALUES = sorted([*CHART.glob("ci/*-values.yaml"), *CHART.glob("values-*.yaml")])
 CUSTOM = {"BackendTrafficPolicy", "Gateway", "HTTPRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor"}
 PODS = {"Deployment", "Job", "Pod"}
+OWN_GATEWAY = (
+    "gateway.enabled=true,gateway.hostnames={a.b},gateway.own.className=envoy,gateway.own.tlsSecret=tls"
+)
 LISTS = ("endpoints", "groups", "listeners", "rateLimit", "rules", "triggers")
 
 needs_helm = pytest.mark.skipif(
@@ -363,20 +366,25 @@ def test_the_charts_own_test_may_ask_every_process() -> None:
 
 @needs_helm
 def test_a_gateway_of_its_own_ends_tls_and_limits_each_address() -> None:
+    """Red without a hostname: cert-manager asks for no certificate for a listener that has none."""
     objects = rendered(4, named("gateway"))
-    listeners = {one["name"]: one for one in of(objects, "Gateway")["spec"]["listeners"]}
-    assert listeners["https"]["tls"]["certificateRefs"] == [{"name": "api-tls"}]
+    secure = [one for one in of(objects, "Gateway")["spec"]["listeners"] if one["protocol"] == "HTTPS"]
+    assert {one["name"]: one["hostname"] for one in secure} == {
+        "https-0": "api.example.com",
+        "https-1": "*.api.example.com",
+    }
+    assert all(one["tls"]["certificateRefs"] == [{"name": "api-tls"}] for one in secure)
     routes = {o["metadata"]["name"]: o["spec"] for o in objects if o["kind"] == "HTTPRoute"}
     assert {name: route["parentRefs"] for name, route in routes.items()} == {
-        "demo-platform": [{"name": "demo-platform", "sectionName": "https"}],
+        "demo-platform": [{"name": "demo-platform", "sectionName": one["name"]} for one in secure],
         "demo-platform-https": [{"name": "demo-platform", "sectionName": "http"}],
     }
     policy = of(objects, "BackendTrafficPolicy")["spec"]
     assert policy["targetRefs"][0]["name"] == "demo-platform"
-    everybody = [
-        rule["clientSelectors"][0]["sourceCIDR"]["value"] for rule in policy["rateLimit"]["local"]["rules"]
-    ]
+    rules = policy["rateLimit"]["local"]["rules"]
+    everybody = [rule["clientSelectors"][0]["sourceCIDR"]["value"] for rule in rules]
     assert everybody == ["0.0.0.0/0", "::/0"]
+    assert [rule["limit"]["requests"] for rule in rules] == [1_000_000] * 2, "a whole number, however large"
 
 
 @needs_helm
@@ -418,6 +426,8 @@ def test_workers_follow_the_queue() -> None:
         ("ingress.enabled=true", "hosts"),
         ("gateway.enabled=true,gateway.hostnames={api.example.com}", "parentRefs"),
         ("gateway.own.className=envoy", "tlsSecret"),
+        (f"{OWN_GATEWAY},gateway.parentRefs[0].name=shared", "parentRefs"),
+        (f"{OWN_GATEWAY},gateway.redirectParentRefs[0].name=shared", "redirectParentRefs"),
         ("worker.autoscaling.by=magic", "by"),
         ("api.replicas=many", "replicas"),
     ],
