@@ -26,6 +26,7 @@ PAGES = [
     REPOSITORY / "helm" / "platform" / "README.md",
 ]
 COMMAND = re.compile(r"(?:^|[`\s])platform (?P<line>[a-z][^`\n#;|<>…]*)")
+TEST = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 SESSION = re.compile(r"nox(?P<sessions>(?: -s [a-z]+)+)")
 
 
@@ -74,6 +75,15 @@ def test_every_session_that_pages_and_workflows_name_is_in_the_noxfile() -> None
             named |= set(job.get("strategy", {}).get("matrix", {}).get("session", []))
     assert named
     assert named <= sessions
+
+
+def test_every_test_that_pages_name_is_there() -> None:
+    named = {found for page in PAGES for found in TEST.findall(page.read_text())}
+    assert any(function for _, function in named)
+    for path, function in named:
+        file = REPOSITORY / path
+        assert file.exists(), path
+        assert not function or f"def {function}(" in file.read_text(), f"{path}::{function}"
 
 
 def test_actions_are_pinned_to_commits_and_workflows_may_nothing_by_default() -> None:

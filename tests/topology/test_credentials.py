@@ -26,7 +26,7 @@ Tell = Callable[[Any], None]
 
 
 async def test_the_login_of_the_database(site: Site, living: Life, tell: Tell) -> None:
-    """Nobody is left who came as the one before; what ended in the middle of a statement was repeated."""
+    """Nobody is left who came as the one before; clients repeat what ended in the middle of a statement."""
     for before, after in ((APPLICATION, SECOND_APPLICATION), (SECOND_APPLICATION, APPLICATION)):
         site.primary.change_password(after)
         site.login = after
@@ -38,7 +38,7 @@ async def test_the_login_of_the_database(site: Site, living: Life, tell: Tell) -
             )
         await living.goes_on()
     tell(living.seen())
-    living.only("503 unavailable", "409 request-in-progress", "409 concurrent-update")
+    living.only("503", "503 unavailable", "409 request-in-progress", "409 concurrent-update")
     assert await _names(site) == {APPLICATION}
 
 
