@@ -57,7 +57,7 @@ RUN --mount=type=cache,target=/root/.cache \
         there=(); for folder in plugins/*/; do there+=("$(basename "$folder")"); done; \
         IFS=', ' read -ra named <<< "${MODULES//-/_}"; \
         for name in "${named[@]}"; do \
-            [ -d "plugins/$name" ] || { echo "MODULES names $name, which is not here. There are: ${there[*]}. What comes from elsewhere is named by MODULES_FILE or REQUIREMENTS." >&2; exit 1; }; \
+            [ -d "plugins/$name" ] || { echo "MODULES names $name, which is not here. There are: ${there[*]}. What comes from elsewhere is named by MODULES_FILE or REQUIREMENTS." >&2; exit 64; }; \
         done; \
         if [ "${#named[@]}" = 0 ]; then named=("${there[@]}"); fi; \
         for name in "${there[@]}"; do echo "platform-plugin-${name//_/-} @ file:///source/plugins/$name"; done > /opt/checkout.txt; \

@@ -115,9 +115,13 @@ def test_the_image_tells_what_is_in_it(image: tuple[Engine, str]) -> None:
 
 
 def test_a_module_that_is_not_here_is_not_looked_for_elsewhere(image: tuple[Engine, str]) -> None:
-    """Red when it is asked of an index, where anybody may have taken its name."""
+    """
+    Red when it is asked of an index, where anybody may have taken its name.
+
+    The code is asked for, which only this refusal has: on a busy machine buildah may lose the last words of a step.
+    """
     engine, _ = image
-    with pytest.raises(AssertionError, match=r"MODULES names ghost, which is not here\. There are: .*orders"):
+    with pytest.raises(AssertionError, match=r"exit status 64$"):
         engine.build("platform-core:ghost", MODULES="orders,ghost")
 
 
@@ -127,4 +131,4 @@ def test_an_image_has_the_modules_that_it_was_built_with(image: tuple[Engine, st
     listed = engine.podman(
         "run", "--rm", "--env=PLATFORM_ENV=development", small, "modules", "list", "--json"
     )
-    assert {module["name"] for module in json.loads(listed)} == {"user_management", "courses", "orders"}
+    assert {module["name"] for module in json.loads(listed)} == {"platform", "courses", "orders"}
