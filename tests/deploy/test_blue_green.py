@@ -77,7 +77,7 @@ class Release:
 
     def run(self, *words: str, script: str = "blue-green.sh", **variables: str) -> tuple[int, str]:
         """Return the code and all that was said."""
-        command = [REPOSITORY / "deploy" / script, *words]
+        command = [str(REPOSITORY / "deploy" / script), *words]
         environment = self._environment | variables
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         return done.returncode, done.stdout + done.stderr
