@@ -145,7 +145,8 @@ def test_what_comes_before_and_after_a_commit_in_between_is_found(
     assert "people.things was altered. " in failed
     assert "What its transaction had done is rolled back" in failed
     assert "pets.kept" not in tables(database_url, "pets")
-    path.write_text(path.read_text().replace(f"{harm}\n    {index}", f"{index}\n    {harm}"))
+    # of another length, because bytecode of the same second and length would count as this file's
+    path.write_text(path.read_text().replace(f"{harm}\n    {index}", f"{index}\n\n    {harm}"))
     failed = _migrations.upgrade(database_url, house).failed["pets"]
     assert "people.things was altered. " in failed
     assert "since it last committed is rolled back, what it did before stays" in failed
